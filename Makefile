@@ -1,0 +1,127 @@
+# Builds, tests, runs and installs the agent. `make help` lists the targets.
+#
+# Each target installs what it needs first (scripts/setup.sh; quick when nothing is missing). An
+# ordinary user builds as that user; sudo is asked for packages, for running and for installing.
+#
+#   PROFILE=dev   builds faster, runs slower (default: release)
+#   OFFLINE=1     builds from vendor/registry and never reaches for the network
+#   NETWORK=1     lets the agent attach to network interfaces (off in run, demo and tests)
+#   DESTDIR, PREFIX, SYSCONFDIR   where install and uninstall work
+
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := build
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PROFILE ?= release
+PREFIX ?= /opt/datadog-agent
+SYSCONFDIR ?= /etc/datadog-agent
+DESTDIR ?=
+
+ARCH := $(patsubst arm64,aarch64,$(shell uname -m))
+TARGET := $(ARCH)-unknown-linux-musl
+BUILD_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
+OUT := $(BUILD_DIR)/$(TARGET)/$(patsubst dev,debug,$(PROFILE))
+BINARY := $(OUT)/security-agent
+E2E := $(OUT)/e2e
+TOOLS_DIR := $(BUILD_DIR)/tools
+TOOLS := $(patsubst tests/tools/%.c,$(TOOLS_DIR)/%,$(wildcard tests/tools/*.c))
+RUN_DIR := $(BUILD_DIR)/run
+
+# rustup puts cargo there without telling the shells that run already.
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+# What the scripts need to know; the end-to-end tests read the last two.
+export PROFILE OFFLINE NETWORK DESTDIR PREFIX SYSCONFDIR TARGET BUILD_DIR BINARY E2E TOOLS_DIR RUN_DIR
+export SECURITY_AGENT_BIN := $(BINARY)
+export SECURITY_AGENT_TOOLS := $(TOOLS_DIR)
+
+# Nothing that is run from here touches the machine's interfaces unless it is asked to: no interface
+# of a real machine is called cwst*, the end-to-end tests make theirs by that name.
+ifneq ($(NETWORK),1)
+export DD_RUNTIME_SECURITY_CONFIG_NETWORK_INTERFACES_INCLUDE := cwst*
+endif
+
+CARGO_FLAGS := --locked --target $(TARGET)
+ifdef OFFLINE
+CARGO_FLAGS += --offline --config vendor/registry/config.toml
+ifneq ($(wildcard probes/compiled/agent.$(ARCH).o),)
+export SECURITY_AGENT_PROBES_DIR := $(abspath probes/compiled)
+endif
+endif
+
+.PHONY: help setup-build setup-test build install uninstall vendor bundle bundle-test run demo \
+	test lint unit e2e kernels clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# Building
+
+setup-build: ## install what building needs
+	@scripts/setup.sh build
+
+build: setup-build ## build the static binary (the default)
+	@cargo build $(CARGO_FLAGS) --profile $(PROFILE) --package security-agent
+
+vendor: setup-build ## copy the sources of all dependencies to vendor/registry
+	@scripts/vendor.sh
+
+bundle: vendor ## pack sources, dependencies and compiled probes as one archive
+	@scripts/bundle.sh
+
+bundle-test: bundle ## build that archive without network and without a cargo cache
+	@scripts/bundle-test.sh
+
+clean: ## remove everything that was built
+	@rm -rf "$(BUILD_DIR)" 2>/dev/null || scripts/as-root.sh rm -rf "$(BUILD_DIR)"
+	@rm -rf vendor/registry probes/compiled
+
+# Installing. Under sudo there may be no cargo: then what is built already is installed.
+
+$(BINARY):
+	@$(MAKE) build
+
+install: $(if $(SUDO_USER),$(BINARY),build) ## install to DESTDIR/opt/datadog-agent
+	@scripts/install.sh install
+
+uninstall: ## remove what install made; configuration stays
+	@scripts/install.sh uninstall
+
+# Running
+
+run: build ## run the agent here, policy built in, network off; Ctrl-C ends it
+	@install -d -m 0750 "$(RUN_DIR)"
+	@scripts/run.sh
+
+demo: build ## run the agent, stage a few attacks and show what it saw
+	@scripts/as-root.sh scripts/demo.sh
+
+# Testing
+
+setup-test: ## install what building and testing need
+	@scripts/setup.sh test
+
+test: setup-test ## everything below; the last line is the sum
+	@scripts/test.sh
+
+lint: setup-test ## formatting and clippy
+	@cargo fmt --all --check
+	@cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- --deny warnings
+
+unit: setup-test ## unit tests, for the target that is shipped
+	@cargo test $(CARGO_FLAGS) --workspace --no-fail-fast
+
+e2e: setup-test build e2e-build ## end-to-end tests on this kernel; TESTS="name..." for some
+	@scripts/as-root.sh "$(E2E)" $(TESTS)
+
+kernels: setup-test build e2e-build ## the same in a virtual machine with another kernel
+	@scripts/kernels/run.sh $(TESTS)
+
+.PHONY: e2e-build
+e2e-build: setup-test $(TOOLS)
+	@cargo build $(CARGO_FLAGS) --profile $(PROFILE) --package e2e
+
+$(TOOLS_DIR)/%: tests/tools/%.c | setup-test
+	@mkdir -p "$(@D)"
+	$(CC) -O2 -Wall -Wextra -static -o "$@" "$<"

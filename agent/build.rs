@@ -1,0 +1,89 @@
+//! Compiles the probes and lists the constants that they want.
+//!
+//! `probes/agent.bpf.c` becomes `$OUT_DIR/agent.o`, for the architecture of the target, by clang;
+//! `SECURITY_AGENT_PROBES_DIR` names a directory of objects compiled before instead, and
+//! `SECURITY_AGENT_PROBES_OUT` one that receives a copy. `probes/include/constants.def` becomes
+//! the table that `kernel::constants` includes.
+
+use std::env;
+use std::error::Error;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() -> Result<()> {
+    let probes = Path::new("../probes");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    println!("cargo:rerun-if-changed=../probes");
+    println!("cargo:rerun-if-env-changed=SECURITY_AGENT_PROBES_DIR");
+    println!("cargo:rerun-if-env-changed=SECURITY_AGENT_PROBES_OUT");
+    object(probes, &out.join("agent.o"))?;
+    let definitions = fs::read_to_string(probes.join("include/constants.def"))?;
+    fs::write(out.join("constants.rs"), constants(&definitions)?)?;
+    Ok(())
+}
+
+/// Puts the object for the target's architecture at `object`.
+fn object(probes: &Path, object: &Path) -> Result<()> {
+    let arch = env::var("CARGO_CFG_TARGET_ARCH")?;
+    let file = format!("agent.{arch}.o");
+    match env::var_os("SECURITY_AGENT_PROBES_DIR") {
+        Some(directory) => {
+            fs::copy(Path::new(&directory).join(&file), object)?;
+        }
+        None => compile(probes, object, &arch)?,
+    }
+    if let Some(directory) = env::var_os("SECURITY_AGENT_PROBES_OUT") {
+        fs::create_dir_all(&directory)?;
+        fs::copy(object, Path::new(&directory).join(&file))?;
+    }
+    Ok(())
+}
+
+fn compile(probes: &Path, object: &Path, arch: &str) -> Result<()> {
+    let define = match arch {
+        "x86_64" => "-D__TARGET_ARCH_x86",
+        "aarch64" => "-D__TARGET_ARCH_arm64",
+        other => return Err(format!("there are no probes for the architecture {other}").into()),
+    };
+    // Kernel 6.1 refuses the back edges of rotated loops, which block placement makes.
+    let status = Command::new("clang")
+        .args(["-target", "bpf", "-O2", "-Wall", "-Wextra", "-Werror"])
+        .args(["-mllvm", "-disable-block-placement", define, "-c", "-o"])
+        .arg(object)
+        .arg(probes.join("agent.bpf.c"))
+        .status()
+        .map_err(|error| format!("clang could not be started ({error}); run `make setup-build`"))?;
+    if !status.success() {
+        return Err("clang could not compile the probes".into());
+    }
+    Ok(())
+}
+
+/// One line of Rust for each line of the table.
+fn constants(definitions: &str) -> Result<String> {
+    let mut table = String::from("pub(crate) const CONSTANTS: &[Constant] = &[\n");
+    for line in definitions.lines() {
+        if let Some(rest) = line.strip_prefix("OFFSET(") {
+            let fields: Vec<&str> = rest.trim_end_matches(')').split(", ").collect();
+            let [name, kind, member] = fields[..] else {
+                return Err(format!("constants.def: cannot read `{line}`").into());
+            };
+            writeln!(
+                table,
+                "    Constant {{ name: \"{name}\", source: Source::Offset {{ structure: {kind}, member: {member} }} }},"
+            )?;
+        } else if let Some(rest) = line.strip_prefix("VALUE(") {
+            let name = rest.trim_end_matches(')');
+            writeln!(
+                table,
+                "    Constant {{ name: \"{name}\", source: Source::Value }},"
+            )?;
+        }
+    }
+    table.push_str("];\n");
+    Ok(table)
+}

@@ -1,0 +1,304 @@
+//! Every field that a rule can name: one table, used to check, to evaluate and to document.
+//!
+//! The table is made of groups: rows such as those of a file appear under many prefixes
+//! (`open.file`, `process.parent.file`…) and are written once, in [`rows`]. A field's id is the
+//! place of its group and row, so reading one is two look-ups and a call, never a search by name.
+//! What a row reads is in the event; nothing here asks the system.
+
+mod groups;
+mod rows;
+
+use std::ops::Range;
+
+use super::constants;
+use super::model::{Cgroup, Event, File};
+use super::process::Process;
+use super::types::RULE_TYPES;
+use super::wire::Identity;
+use crate::secl::{Constant, Field, FieldId, FieldType, IpNet, Kind, Record, Scheme, TextKind};
+use groups::{Group, Part, Subject, FAMILIES};
+
+/// What a row reads from: a process of the event's lineage and a file of it.
+#[derive(Clone, Copy)]
+struct View<'a> {
+    event: &'a Event,
+    process: &'a Process,
+    /// 0 for the process of the event, 1 for its parent and so on.
+    generation: usize,
+    file: &'a File,
+}
+
+impl<'a> View<'a> {
+    /// The credentials: those of the event for its own process.
+    fn identity(self) -> Identity {
+        match self.generation {
+            0 => self.event.identity,
+            _ => self.process.identity(),
+        }
+    }
+
+    fn thread(self) -> u32 {
+        match self.generation {
+            0 => self.event.tid,
+            _ => self.process.info.pid,
+        }
+    }
+
+    fn cgroup(self) -> Option<&'a Cgroup> {
+        match self.generation.checked_sub(1) {
+            None => Some(&self.event.cgroup),
+            Some(index) => self.event.ancestor_cgroups().get(index).map(|rc| &**rc),
+        }
+    }
+
+    /// How long ago `time` was when the event happened, in nanoseconds; an unknown time is
+    /// infinitely long ago, so that rules about new things do not match it.
+    fn age(self, time: u64) -> i64 {
+        match time {
+            0 => i64::MAX,
+            _ => i64::try_from(self.event.unix_time().saturating_sub(time)).unwrap_or(i64::MAX),
+        }
+    }
+}
+
+/// How to read a row, which also says what type it has.
+#[derive(Clone, Copy)]
+enum Read {
+    Int(fn(View<'_>) -> i64),
+    Bool(fn(View<'_>) -> bool),
+    Text(TextKind, for<'a> fn(View<'a>) -> &'a str),
+    /// A list, and what of each element the field shows.
+    List(
+        for<'a> fn(View<'a>) -> &'a [String],
+        for<'a> fn(&'a str) -> &'a str,
+    ),
+    /// An address that nothing provides yet.
+    Ip,
+}
+
+impl Read {
+    fn kind(self) -> (Kind, bool, TextKind) {
+        match self {
+            Read::Int(_) => (Kind::Int, false, TextKind::Plain),
+            Read::Bool(_) => (Kind::Bool, false, TextKind::Plain),
+            Read::Text(text, _) => (Kind::Text, false, text),
+            Read::List(..) => (Kind::Text, true, TextKind::Plain),
+            Read::Ip => (Kind::Ip, false, TextKind::Plain),
+        }
+    }
+}
+
+/// A line of the table.
+struct Row {
+    name: &'static str,
+    read: Read,
+    about: &'static str,
+}
+
+/// A field as documentation shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldRow {
+    /// Full name.
+    pub name: String,
+    /// Type; see [`FieldType::many`] for lists.
+    pub field: Field,
+    /// What it says, a phrase.
+    pub about: &'static str,
+}
+
+/// The fields, constants and variables of events, as the language asks for them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fields;
+
+fn identifier(family: usize, group: usize, row: usize) -> FieldId {
+    FieldId((family as u32) << 24 | (group as u32) << 16 | row as u32)
+}
+
+fn locate(field: FieldId) -> Option<(&'static Group, &'static Row)> {
+    let family = FAMILIES.get((field.0 >> 24) as usize)?;
+    let group = family.get((field.0 >> 16 & 0xff) as usize)?;
+    let row = group.rows.get((field.0 & 0xffff) as usize)?;
+    Some((group, row))
+}
+
+fn describe(id: FieldId, group: &Group, row: &Row) -> Field {
+    let (kind, many, text) = row.read.kind();
+    let iterator = group.subject == Subject::Ancestors;
+    Field {
+        id,
+        ty: FieldType {
+            kind,
+            many: many || iterator,
+            text,
+        },
+        events: group.events,
+        iterator,
+    }
+}
+
+/// Every field, in the order of the table.
+pub fn all() -> impl Iterator<Item = FieldRow> {
+    groups::all().flat_map(|(family, place, group)| {
+        let rows = group.rows.iter().enumerate();
+        rows.map(move |(r, row)| FieldRow {
+            name: format!("{}.{}", group.prefix, row.name),
+            field: describe(identifier(family, place, r), group, row),
+            about: row.about,
+        })
+    })
+}
+
+impl Scheme for Fields {
+    fn field(&self, name: &str) -> Option<Field> {
+        groups::all().find_map(|(family, place, group)| {
+            let rest = name.strip_prefix(group.prefix)?.strip_prefix('.')?;
+            let r = group.rows.iter().position(|row| row.name == rest)?;
+            let row = group.rows.get(r)?;
+            Some(describe(identifier(family, place, r), group, row))
+        })
+    }
+
+    fn constant(&self, name: &str) -> Option<Constant> {
+        constants::find(name)
+    }
+
+    fn variable(&self, name: &str) -> Option<Field> {
+        match name {
+            "process.pid" => self.field(name),
+            _ => None,
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        all().map(|row| row.name).collect()
+    }
+
+    fn event_types(&self) -> &'static [&'static str] {
+        RULE_TYPES
+    }
+}
+
+/// The view of `group` on the event; `turn` counts ancestors and is ignored elsewhere.
+fn view<'a>(event: &'a Event, group: &Group, turn: usize) -> Option<View<'a>> {
+    let own: &Process = &event.process;
+    let (process, generation) = match group.subject {
+        Subject::Own => (own, 0),
+        Subject::Parent => (own.parent.as_deref()?, 1),
+        Subject::Ancestors => (own.ancestors().nth(turn)?, turn + 1),
+    };
+    let file = match group.part {
+        Part::Program => &process.image.file,
+        Part::Interpreter => process.image.interpreter.as_ref()?,
+        Part::Object => event.file(),
+    };
+    Some(View {
+        event,
+        process,
+        generation,
+        file,
+    })
+}
+
+/// Where element `index` of a field is: its view, and its place in that view's list.
+fn element<'a>(
+    event: &'a Event,
+    field: FieldId,
+    index: usize,
+) -> Option<(View<'a>, &'static Row, usize)> {
+    let (group, row) = locate(field)?;
+    match (row.read, group.subject) {
+        (Read::List(list, _), Subject::Ancestors) => {
+            let mut before = 0;
+            for turn in 0..event.process.ancestors().count() {
+                let Some(view) = view(event, group, turn) else {
+                    continue;
+                };
+                let size = list(view).len();
+                if index < before + size {
+                    return Some((view, row, index - before));
+                }
+                before += size;
+            }
+            None
+        }
+        (_, Subject::Ancestors) => Some((view(event, group, index)?, row, 0)),
+        (Read::List(..), _) => Some((view(event, group, 0)?, row, index)),
+        _ => Some((view(event, group, 0)?, row, 0)),
+    }
+}
+
+/// How many elements of a list one turn of the iterator has.
+fn size(event: &Event, group: &Group, row: &Row, turn: usize) -> usize {
+    match (row.read, view(event, group, turn)) {
+        (Read::List(list, _), Some(view)) => list(view).len(),
+        (Read::List(..), None) => 0,
+        _ => 1,
+    }
+}
+
+impl Record for Event {
+    fn count(&self, field: FieldId) -> usize {
+        let turns = self.iterations(field);
+        match locate(field) {
+            Some((group, row)) if matches!(row.read, Read::List(..)) => {
+                (0..turns).map(|turn| size(self, group, row, turn)).sum()
+            }
+            _ => turns,
+        }
+    }
+
+    fn int(&self, field: FieldId, index: usize) -> i64 {
+        match element(self, field, index) {
+            Some((view, Row { read: Read::Int(get), .. }, _)) => get(view),
+            _ => 0,
+        }
+    }
+
+    fn boolean(&self, field: FieldId, index: usize) -> bool {
+        match element(self, field, index) {
+            Some((view, Row { read: Read::Bool(get), .. }, _)) => get(view),
+            _ => false,
+        }
+    }
+
+    fn text(&self, field: FieldId, index: usize) -> &str {
+        match element(self, field, index) {
+            Some((view, Row { read: Read::Text(_, get), .. }, _)) => get(view),
+            Some((view, Row { read: Read::List(list, show), .. }, place)) => {
+                list(view).get(place).map_or("", |text| show(text))
+            }
+            _ => "",
+        }
+    }
+
+    fn ip(&self, _field: FieldId, _index: usize) -> Option<IpNet> {
+        None
+    }
+
+    fn iterations(&self, field: FieldId) -> usize {
+        match locate(field) {
+            Some((group, _)) if group.subject == Subject::Ancestors => {
+                self.process.ancestors().count()
+            }
+            _ => 1,
+        }
+    }
+
+    fn elements(&self, field: FieldId, iteration: usize) -> Range<usize> {
+        match locate(field) {
+            Some((group, row)) if group.subject == Subject::Ancestors => {
+                let before = match row.read {
+                    Read::List(..) => (0..iteration)
+                        .map(|turn| size(self, group, row, turn))
+                        .sum(),
+                    _ => iteration,
+                };
+                before..before + size(self, group, row, iteration)
+            }
+            _ => 0..self.count(field),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,617 @@
+//! The records of the probes, as bytes and as Rust values.
+//!
+//! `probes/include/wire.h` defines the layout; this module reads the same offsets without any
+//! `unsafe`, borrowing strings from the record. Bytes enter from the event stream, a
+//! [`Record`] leaves. What a record means (which process, which file) is not decided here.
+
+use std::fmt;
+
+/// Size in bytes of the header that begins every record (`struct record`).
+pub const HEADER_SIZE: usize = 64;
+/// Size in bytes of `struct file_block`.
+pub const FILE_BLOCK_SIZE: usize = 56;
+/// Size in bytes of `struct file_record` before its data.
+pub const FILE_RECORD_SIZE: usize = 160;
+/// Size in bytes of `struct fork_record`.
+pub const FORK_RECORD_SIZE: usize = 112;
+/// Size in bytes of `struct exec_record` before its data.
+pub const EXEC_RECORD_SIZE: usize = 248;
+/// Size in bytes of `struct exit_record`.
+pub const EXIT_RECORD_SIZE: usize = 88;
+/// Size in bytes of `struct arguments_record` before its data.
+pub const ARGUMENTS_RECORD_SIZE: usize = 80;
+/// Size in bytes of `struct cgroup_record` before its path.
+pub const CGROUP_RECORD_SIZE: usize = 88;
+/// Number of record kinds that the counters of the probes have room for.
+pub const KINDS: usize = 16;
+
+/// The kind of a record, as `enum record_kind` numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u16)]
+pub enum Kind {
+    /// A new thread group.
+    Fork = 1,
+    /// A successful execve or execveat.
+    Exec = 2,
+    /// The last thread of a group is gone.
+    Exit = 3,
+    /// A piece of argv or of the environment.
+    Arguments = 4,
+    /// A task changed its cgroup.
+    Cgroup = 5,
+    /// open, openat, openat2, creat or truncate.
+    Open = 8,
+    /// The chmod family.
+    Chmod = 9,
+    /// The chown family.
+    Chown = 10,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 8] = [
+        Kind::Fork,
+        Kind::Exec,
+        Kind::Exit,
+        Kind::Arguments,
+        Kind::Cgroup,
+        Kind::Open,
+        Kind::Chmod,
+        Kind::Chown,
+    ];
+
+    /// The kind with this number.
+    pub fn from_number(number: u16) -> Option<Kind> {
+        Kind::ALL
+            .into_iter()
+            .find(|kind| *kind as u16 == number)
+    }
+
+    /// The name used in counters and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Fork => "fork",
+            Kind::Exec => "exec",
+            Kind::Exit => "exit",
+            Kind::Arguments => "args_envs",
+            Kind::Cgroup => "cgroup",
+            Kind::Open => "open",
+            Kind::Chmod => "chmod",
+            Kind::Chown => "chown",
+        }
+    }
+}
+
+/// Why bytes are not a record.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The bytes end before the field at this offset.
+    Short {
+        /// Where the missing field begins.
+        offset: usize,
+    },
+    /// No kind has this number.
+    UnknownKind(u16),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Short { offset } => write!(f, "the record ends before its field at {offset}"),
+            Error::UnknownKind(kind) => write!(f, "no record has the kind {kind}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The eight identities of `struct cred`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Real user.
+    pub uid: u32,
+    /// Real group.
+    pub gid: u32,
+    /// Saved user.
+    pub suid: u32,
+    /// Saved group.
+    pub sgid: u32,
+    /// Effective user.
+    pub euid: u32,
+    /// Effective group.
+    pub egid: u32,
+    /// File system user.
+    pub fsuid: u32,
+    /// File system group.
+    pub fsgid: u32,
+}
+
+/// What every record says of the task that caused it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// `CLOCK_MONOTONIC` in nanoseconds, just before output.
+    pub timestamp: u64,
+    /// What happened.
+    pub kind: Kind,
+    /// Process id (thread group), in the initial pid namespace.
+    pub tgid: u32,
+    /// Thread id.
+    pub tid: u32,
+    /// Result of the system call; negative is `-errno`.
+    pub retval: i32,
+    /// Who did it.
+    pub identity: Identity,
+}
+
+/// What the kernel said of an inode; absent when it was not read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileBlock {
+    /// Inode number.
+    pub inode: u64,
+    /// Modification time, nanoseconds since the epoch.
+    pub modified: u64,
+    /// Change time, nanoseconds since the epoch.
+    pub changed: u64,
+    /// Mount id as in `/proc/<pid>/mountinfo`.
+    pub mount_id: u32,
+    /// Device number of the super block (kernel encoding: major << 20 | minor).
+    pub device: u32,
+    /// Magic number of the file system (`linux/magic.h`).
+    pub magic: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Type and permissions (`st_mode`).
+    pub mode: u16,
+    /// Link count; 0 for an unlinked file.
+    pub links: u32,
+}
+
+/// Names that the kernel walked, and how they name the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WalkedPath<'a> {
+    /// Names, leaf first, each ended by a zero byte.
+    pub names: &'a [u8],
+    /// Bits of `enum path_how`.
+    pub how: u16,
+}
+
+impl WalkedPath<'_> {
+    /// The names lead to the directory that the user's string starts from.
+    pub const FROM_STRING: u16 = 1;
+    /// A symlink in the last place is not followed.
+    pub const NO_FOLLOW: u16 = 2;
+    /// The walk ended before it met the root.
+    pub const TRUNCATED: u16 = 4;
+    /// The user's string could not be read.
+    pub const NO_STRING: u16 = 8;
+    /// The walk ended in a mount that belongs to no tree.
+    pub const DETACHED: u16 = 16;
+
+    /// Whether all of these bits are set.
+    pub fn is(&self, bits: u16) -> bool {
+        self.how & bits == bits
+    }
+
+    /// The absolute path, root first; `/` when there are no names.
+    pub fn join(&self) -> String {
+        let mut path = String::with_capacity(self.names.len() + 1);
+        let names = self.names.strip_suffix(&[0]).unwrap_or(self.names);
+        for name in names.rsplit(|byte| *byte == 0) {
+            if !name.is_empty() {
+                path.push('/');
+                path.push_str(&String::from_utf8_lossy(name));
+            }
+        }
+        if path.is_empty() {
+            path.push('/');
+        }
+        path
+    }
+}
+
+/// open, chmod and chown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct File<'a> {
+    /// The inode, when the rung can see it.
+    pub file: Option<FileBlock>,
+    /// open: flags, mode; chmod: mode; chown: uid, gid.
+    pub arguments: [u32; 4],
+    /// The file, or where the string starts.
+    pub path: WalkedPath<'a>,
+    /// The path as the user gave it; empty when there was none.
+    pub string: &'a [u8],
+    /// The directory descriptor of the call.
+    pub dirfd: i32,
+    /// Number of the system call; `u32::MAX` where the rung does not know it.
+    pub syscall: u32,
+}
+
+/// A new thread group; the header is its parent's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fork {
+    /// Start of the child, boot time in nanoseconds.
+    pub start_time: u64,
+    /// Id of its cgroup in the unified hierarchy.
+    pub cgroup_id: u64,
+    /// Its process id.
+    pub child: u32,
+    /// Inode of its mount namespace.
+    pub mount_namespace: u32,
+    /// Inode of its network namespace.
+    pub net_namespace: u32,
+    /// Its session id.
+    pub session: u32,
+}
+
+/// A successful execve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exec<'a> {
+    /// Shared with the chunks of arguments.
+    pub exec_id: u64,
+    /// Start of the process, boot time in nanoseconds.
+    pub start_time: u64,
+    /// Id of its cgroup in the unified hierarchy.
+    pub cgroup_id: u64,
+    /// Effective capabilities.
+    pub cap_effective: u64,
+    /// Permitted capabilities.
+    pub cap_permitted: u64,
+    /// Process id of the parent.
+    pub parent: u32,
+    /// Session id.
+    pub session: u32,
+    /// Login user; `u32::MAX` when unset.
+    pub login_uid: u32,
+    /// Inode of the mount namespace.
+    pub mount_namespace: u32,
+    /// Inode of the network namespace.
+    pub net_namespace: u32,
+    /// Bytes of argv in the process's memory.
+    pub arguments_size: u32,
+    /// Bytes of the environment in the process's memory.
+    pub environment_size: u32,
+    /// The string names a script and `file` is its interpreter.
+    pub script: bool,
+    /// Name of the task, at most 15 bytes.
+    pub comm: &'a [u8],
+    /// Name of the terminal; empty without one.
+    pub tty: &'a [u8],
+    /// Inode of the file that runs.
+    pub file: Option<FileBlock>,
+    /// Path of the file that runs.
+    pub path: WalkedPath<'a>,
+    /// Where the script's string starts.
+    pub directory: WalkedPath<'a>,
+    /// The script as it was named.
+    pub string: &'a [u8],
+}
+
+/// The end of a thread group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// Start of the process, boot time in nanoseconds.
+    pub start_time: u64,
+    /// Status as wait(2) gives it.
+    pub code: u32,
+    /// Process id of the parent.
+    pub parent: u32,
+}
+
+/// A piece of argv or of the environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arguments<'a> {
+    /// The exec it belongs to.
+    pub exec_id: u64,
+    /// Position among the pieces of its kind.
+    pub index: u16,
+    /// The environment rather than argv.
+    pub environment: bool,
+    /// Zero-separated strings, cut anywhere.
+    pub data: &'a [u8],
+}
+
+/// A task moved to another cgroup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cgroup<'a> {
+    /// Id of the new cgroup.
+    pub cgroup_id: u64,
+    /// Id of the hierarchy; 0 is the unified one.
+    pub hierarchy: u32,
+    /// The task that moved.
+    pub pid: u32,
+    /// The whole thread group moved.
+    pub whole_group: bool,
+    /// Path of the new cgroup within its hierarchy.
+    pub path: &'a [u8],
+}
+
+/// What follows the header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body<'a> {
+    /// See [`Fork`].
+    Fork(Fork),
+    /// See [`Exec`].
+    Exec(Exec<'a>),
+    /// See [`Exit`].
+    Exit(Exit),
+    /// See [`Arguments`].
+    Arguments(Arguments<'a>),
+    /// See [`Cgroup`].
+    Cgroup(Cgroup<'a>),
+    /// See [`File`]; the header's kind says which call.
+    File(File<'a>),
+}
+
+/// A whole record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Who and when.
+    pub header: Header,
+    /// What.
+    pub body: Body<'a>,
+}
+
+impl<'a> Record<'a> {
+    /// Reads a record; trailing bytes beyond its own size are padding and ignored.
+    pub fn decode(bytes: &'a [u8]) -> Result<Record<'a>, Error> {
+        let raw = Raw(bytes);
+        let header = raw.header()?;
+        let body = match header.kind {
+            Kind::Fork => Body::Fork(raw.fork()?),
+            Kind::Exec => Body::Exec(raw.exec()?),
+            Kind::Exit => Body::Exit(raw.exit()?),
+            Kind::Arguments => Body::Arguments(raw.arguments()?),
+            Kind::Cgroup => Body::Cgroup(raw.cgroup()?),
+            Kind::Open | Kind::Chmod | Kind::Chown => Body::File(raw.file()?),
+        };
+        Ok(Record { header, body })
+    }
+}
+
+/// The stamp of a record, read without decoding the rest; 0 for bytes too short to have one.
+pub fn timestamp(bytes: &[u8]) -> u64 {
+    Raw(bytes).u64(0).unwrap_or(0)
+}
+
+struct Raw<'a>(&'a [u8]);
+
+impl<'a> Raw<'a> {
+    fn array<const N: usize>(&self, offset: usize) -> Result<[u8; N], Error> {
+        self.0
+            .get(offset..)
+            .and_then(|rest| rest.first_chunk::<N>())
+            .copied()
+            .ok_or(Error::Short { offset })
+    }
+
+    fn u16(&self, offset: usize) -> Result<u16, Error> {
+        self.array(offset).map(u16::from_le_bytes)
+    }
+
+    fn u32(&self, offset: usize) -> Result<u32, Error> {
+        self.array(offset).map(u32::from_le_bytes)
+    }
+
+    fn u64(&self, offset: usize) -> Result<u64, Error> {
+        self.array(offset).map(u64::from_le_bytes)
+    }
+
+    fn bytes(&self, offset: usize, size: usize) -> Result<&'a [u8], Error> {
+        self.0
+            .get(offset..)
+            .and_then(|rest| rest.get(..size))
+            .ok_or(Error::Short { offset })
+    }
+
+    /// A zero-padded field of fixed width.
+    fn padded(&self, offset: usize, size: usize) -> Result<&'a [u8], Error> {
+        let field = self.bytes(offset, size)?;
+        Ok(field.split(|byte| *byte == 0).next().unwrap_or(field))
+    }
+
+    /// A `struct string_block` at `offset`.
+    fn string(&self, offset: usize) -> Result<&'a [u8], Error> {
+        let start = self.u16(offset)?;
+        let size = self.u16(offset + 2)?;
+        if size == 0 {
+            return Ok(&[]);
+        }
+        self.bytes(start.into(), size.into())
+    }
+
+    /// A `struct path_block` at `offset`.
+    fn path(&self, offset: usize) -> Result<WalkedPath<'a>, Error> {
+        Ok(WalkedPath {
+            names: self.string(offset)?,
+            how: self.u16(offset + 4)?,
+        })
+    }
+
+    /// A `struct file_block` at `offset`; `None` when the probe did not fill it.
+    fn file_block(&self, offset: usize) -> Result<Option<FileBlock>, Error> {
+        if self.u16(offset + 46)? == 0 {
+            return Ok(None);
+        }
+        Ok(Some(FileBlock {
+            inode: self.u64(offset)?,
+            modified: self.u64(offset + 8)?,
+            changed: self.u64(offset + 16)?,
+            mount_id: self.u32(offset + 24)?,
+            device: self.u32(offset + 28)?,
+            magic: self.u32(offset + 32)?,
+            uid: self.u32(offset + 36)?,
+            gid: self.u32(offset + 40)?,
+            mode: self.u16(offset + 44)?,
+            links: self.u32(offset + 48)?,
+        }))
+    }
+
+    fn header(&self) -> Result<Header, Error> {
+        let number = self.u16(8)?;
+        Ok(Header {
+            timestamp: self.u64(0)?,
+            kind: Kind::from_number(number).ok_or(Error::UnknownKind(number))?,
+            tgid: self.u32(12)?,
+            tid: self.u32(16)?,
+            retval: self.u32(20)? as i32,
+            identity: Identity {
+                uid: self.u32(24)?,
+                gid: self.u32(28)?,
+                suid: self.u32(32)?,
+                sgid: self.u32(36)?,
+                euid: self.u32(40)?,
+                egid: self.u32(44)?,
+                fsuid: self.u32(48)?,
+                fsgid: self.u32(52)?,
+            },
+        })
+    }
+
+    fn file(&self) -> Result<File<'a>, Error> {
+        Ok(File {
+            file: self.file_block(64)?,
+            arguments: [
+                self.u32(120)?,
+                self.u32(124)?,
+                self.u32(128)?,
+                self.u32(132)?,
+            ],
+            path: self.path(136)?,
+            string: self.string(144)?,
+            dirfd: self.u32(148)? as i32,
+            syscall: self.u32(152)?,
+        })
+    }
+
+    fn fork(&self) -> Result<Fork, Error> {
+        Ok(Fork {
+            start_time: self.u64(64)?,
+            cgroup_id: self.u64(72)?,
+            child: self.u32(80)?,
+            mount_namespace: self.u32(84)?,
+            net_namespace: self.u32(88)?,
+            session: self.u32(92)?,
+        })
+    }
+
+    fn exec(&self) -> Result<Exec<'a>, Error> {
+        Ok(Exec {
+            exec_id: self.u64(64)?,
+            start_time: self.u64(72)?,
+            cgroup_id: self.u64(80)?,
+            cap_effective: self.u64(88)?,
+            cap_permitted: self.u64(96)?,
+            parent: self.u32(104)?,
+            session: self.u32(108)?,
+            login_uid: self.u32(112)?,
+            mount_namespace: self.u32(116)?,
+            net_namespace: self.u32(120)?,
+            arguments_size: self.u32(124)?,
+            environment_size: self.u32(128)?,
+            script: self.u32(132)? != 0,
+            comm: self.padded(136, 16)?,
+            tty: self.padded(152, 16)?,
+            file: self.file_block(168)?,
+            path: self.path(224)?,
+            directory: self.path(232)?,
+            string: self.string(240)?,
+        })
+    }
+
+    fn exit(&self) -> Result<Exit, Error> {
+        Ok(Exit {
+            start_time: self.u64(64)?,
+            code: self.u32(72)?,
+            parent: self.u32(76)?,
+        })
+    }
+
+    fn arguments(&self) -> Result<Arguments<'a>, Error> {
+        let size = self.u16(76)?;
+        Ok(Arguments {
+            exec_id: self.u64(64)?,
+            index: self.u16(72)?,
+            environment: self.u16(74)? != 0,
+            data: self.bytes(ARGUMENTS_RECORD_SIZE, size.into())?,
+        })
+    }
+
+    fn cgroup(&self) -> Result<Cgroup<'a>, Error> {
+        Ok(Cgroup {
+            cgroup_id: self.u64(64)?,
+            hierarchy: self.u32(72)?,
+            pid: self.u32(76)?,
+            path: self.string(80)?,
+            whole_group: self.u32(84)? != 0,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(kind: u16, size: usize) -> Vec<u8> {
+        let mut bytes = vec![0; size];
+        bytes[0..8].copy_from_slice(&77u64.to_le_bytes());
+        bytes[8..10].copy_from_slice(&kind.to_le_bytes());
+        bytes[12..16].copy_from_slice(&42u32.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn joins_names_leaf_first() {
+        for (names, path) in [
+            (&b""[..], "/"),
+            (b"passwd\0etc\0", "/etc/passwd"),
+            (b"a\0", "/a"),
+            (b"d\0c\0b\0a\0", "/a/b/c/d"),
+        ] {
+            assert_eq!(WalkedPath { names, how: 0 }.join(), path);
+        }
+    }
+
+    #[test]
+    fn decodes_a_file_record() {
+        let mut bytes = record(8, FILE_RECORD_SIZE);
+        bytes[120..124].copy_from_slice(&0o1101u32.to_le_bytes());
+        bytes[136..138].copy_from_slice(&160u16.to_le_bytes());
+        bytes[138..140].copy_from_slice(&2u16.to_le_bytes());
+        bytes[144..146].copy_from_slice(&162u16.to_le_bytes());
+        bytes[146..148].copy_from_slice(&3u16.to_le_bytes());
+        bytes.extend_from_slice(b"x\0y/z");
+        let decoded = Record::decode(&bytes).unwrap();
+        assert_eq!(decoded.header.tgid, 42);
+        let Body::File(file) = decoded.body else {
+            panic!("not a file record");
+        };
+        assert_eq!(file.path.join(), "/x");
+        assert_eq!(file.string, b"y/z");
+        assert_eq!(file.arguments[0], 0o1101);
+        assert_eq!(file.file, None);
+    }
+
+    #[test]
+    fn every_cut_is_an_error_and_not_a_panic() {
+        for (kind, size) in [
+            (1, FORK_RECORD_SIZE),
+            (2, EXEC_RECORD_SIZE),
+            (3, EXIT_RECORD_SIZE),
+            (4, ARGUMENTS_RECORD_SIZE),
+            (5, CGROUP_RECORD_SIZE),
+            (8, FILE_RECORD_SIZE),
+        ] {
+            let bytes = record(kind, size);
+            assert!(Record::decode(&bytes).is_ok(), "kind {kind}");
+            for end in 0..HEADER_SIZE {
+                assert!(Record::decode(&bytes[..end.min(55)]).is_err());
+            }
+        }
+        assert_eq!(
+            Record::decode(&record(99, 64)),
+            Err(Error::UnknownKind(99))
+        );
+    }
+}

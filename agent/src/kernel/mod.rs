@@ -1,0 +1,434 @@
+//! The kernel side: the probes, how they get into the kernel, and the stream of their records.
+//!
+//! [`Probes::start`] prepares the object with the offsets of this kernel, lets redbpf create the
+//! maps and attach kprobes, adds the kinds that redbpf cannot load, and climbs down the hook
+//! ladder of every event type. Records leave through [`EventStream`]. Rules are unknown here.
+
+pub mod btf;
+pub mod constants;
+mod counters;
+mod ladder;
+mod object;
+mod perf;
+mod program;
+mod sizes;
+pub mod stream;
+mod tracefs;
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::PathBuf;
+
+use bpf_sys::MapHandle;
+
+pub use counters::{Counters, Counts};
+pub use stream::EventStream;
+
+use crate::event::wire::Kind;
+use constants::Constants;
+use ladder::{HookPlace, Ladder, Rung, LADDERS};
+use object::{Image, Object};
+use program::{Hook, Loaded};
+use tracefs::Tracefs;
+
+/// Why nothing can be watched.
+#[derive(Debug)]
+pub enum Error {
+    /// The embedded object is damaged.
+    Object(object::Error),
+    /// redbpf could not create the maps.
+    Maps(String),
+    /// A program that everything rests on was refused.
+    Program(program::Error),
+    /// A map could not be used.
+    Map(&'static str, io::Error),
+    /// No ring buffer could be opened.
+    Buffers(io::Error),
+    /// No structure offsets are known.
+    Offsets(String),
+    /// Tracepoints cannot be found.
+    Tracefs(io::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Object(error) => write!(f, "{error}"),
+            Error::Maps(error) => write!(
+                f,
+                "the BPF maps could not be created ({error}): run as root, or with CAP_BPF, \
+                 CAP_PERFMON and CAP_SYS_PTRACE, on a kernel whose lockdown and seccomp profile \
+                 allow bpf(2)"
+            ),
+            Error::Program(error) => write!(f, "{error}"),
+            Error::Map(map, error) => write!(f, "the BPF map {map} cannot be used: {error}"),
+            Error::Buffers(error) => write!(
+                f,
+                "no event buffer could be opened ({error}): check kernel.perf_event_paranoid and \
+                 the memory limit of the cgroup"
+            ),
+            Error::Offsets(origin) => {
+                write!(f, "the offsets of kernel structures were found {origin}")
+            }
+            Error::Tracefs(error) => write!(
+                f,
+                "tracefs is not mounted and could not be mounted privately ({error}): mount it \
+                 with `mount -t tracefs tracefs /sys/kernel/tracing`"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<object::Error> for Error {
+    fn from(error: object::Error) -> Error {
+        Error::Object(error)
+    }
+}
+
+impl From<program::Error> for Error {
+    fn from(error: program::Error) -> Error {
+        Error::Program(error)
+    }
+}
+
+/// What the user may choose.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// A BTF file for kernels that show none.
+    pub btf_file: Option<PathBuf>,
+    /// Hooks that must not be attached, by function or tracepoint name.
+    pub disabled_hooks: Vec<String>,
+    /// Bytes of one CPU's event ring; 0 computes it.
+    pub buffer_size: usize,
+}
+
+/// How one event type is seen.
+#[derive(Clone, Debug)]
+pub struct RungStatus {
+    /// The event type, as a kind of record.
+    pub kind: Kind,
+    /// Name of the rung; `none` when no rung serves.
+    pub rung: &'static str,
+    /// Functions or tracepoints that are attached.
+    pub hooks: Vec<&'static str>,
+    /// What this rung cannot see.
+    pub blind_to: &'static str,
+    /// Why better rungs, or optional hooks of this one, do not serve.
+    pub notes: Vec<String>,
+}
+
+/// The probes, running.
+pub struct Probes {
+    // redbpf's kprobes are attached as long as their module lives.
+    module: redbpf::Module,
+    walkers: Vec<Loaded>,
+    hooks: Vec<Hook>,
+    rungs: Vec<RungStatus>,
+    gates: MapHandle,
+    ignored: MapHandle,
+    counters: Counters,
+    offsets_from: String,
+    missing_offsets: Vec<&'static str>,
+    ring_bytes: usize,
+}
+
+/// What is needed only while the probes are set up.
+struct Setup<'a> {
+    images: Vec<Image>,
+    constants: Constants,
+    tracefs: Result<Tracefs, io::Error>,
+    options: &'a Options,
+}
+
+impl Probes {
+    /// Loads and attaches everything that this kernel allows.
+    ///
+    /// Hooks of processes are attached first, so that a snapshot of /proc taken afterwards misses
+    /// nothing.
+    pub fn start(options: &Options) -> Result<(Probes, EventStream), Error> {
+        let mut setup = Setup::new(options)?;
+        let mut object = Object::embedded();
+        object.patch(&setup.constants)?;
+        bpf_sys::forget_last_error();
+        let module = redbpf::Module::parse(object.bytes()).map_err(|error| maps_error(&error))?;
+        let mut stream = EventStream::new();
+        let ring_bytes = add_rings(&mut stream, options.buffer_size)?;
+        let mut probes = Probes {
+            module,
+            walkers: Vec::new(),
+            hooks: Vec::new(),
+            rungs: Vec::new(),
+            gates: named("gates")?,
+            ignored: named("ignored")?,
+            counters: Counters::open().map_err(|error| Error::Map("counts", error))?,
+            offsets_from: setup.constants.origin.clone(),
+            missing_offsets: setup.constants.missing.clone(),
+            ring_bytes,
+        };
+        probes.add_walkers(&mut setup)?;
+        for ladder in LADDERS {
+            let status = probes.climb(ladder, &setup);
+            probes.rungs.push(status);
+        }
+        Ok((probes, stream))
+    }
+
+    /// Lets records of this kind through, or stops them in the kernel.
+    pub fn open_gate(&self, kind: Kind, open: bool) -> Result<(), Error> {
+        let key = u32::from(kind as u16).to_le_bytes();
+        let value = u32::from(open).to_le_bytes();
+        let result = self.gates.update(&key, &value, 0);
+        result.map_err(|error| Error::Map("gates", error))
+    }
+
+    /// Leaves the file events of one thread group out, or reports them again.
+    pub fn ignore(&self, tgid: u32, ignored: bool) -> Result<(), Error> {
+        let key = tgid.to_le_bytes();
+        let result = if ignored {
+            self.ignored.update(&key, &1u32.to_le_bytes(), 0)
+        } else {
+            self.ignored.delete(&key).map(|_| ())
+        };
+        result.map_err(|error| Error::Map("ignored", error))
+    }
+
+    /// How each event type is seen.
+    pub fn rungs(&self) -> &[RungStatus] {
+        &self.rungs
+    }
+
+    /// Where the structure offsets came from.
+    pub fn offsets_from(&self) -> &str {
+        &self.offsets_from
+    }
+
+    /// Names of the offsets that this kernel lacks; each costs the fields that need it.
+    pub fn missing_offsets(&self) -> &[&'static str] {
+        &self.missing_offsets
+    }
+
+    /// Bytes of all ring buffers.
+    pub fn ring_bytes(&self) -> usize {
+        self.ring_bytes
+    }
+
+    /// Emitted and lost records by kind, since the start.
+    pub fn counts(&self) -> io::Result<Counts> {
+        self.counters.read()
+    }
+
+    /// Events that the kernel skipped because a program was already running on that CPU.
+    pub fn recursion_misses(&self) -> u64 {
+        let hooks = self.hooks.iter().map(|hook| hook.program.as_fd());
+        let walkers = self.walkers.iter().map(|walker| walker.fd.as_fd());
+        hooks
+            .chain(walkers)
+            .filter_map(|fd| bpf_sys::program_info(fd).ok())
+            .map(|info| info.recursion_misses)
+            .sum()
+    }
+
+    /// Loads a path walker for every program type and puts it where tail calls find it.
+    fn add_walkers(&mut self, setup: &mut Setup<'_>) -> Result<(), Error> {
+        for (section, map) in [
+            ("tracepoint/walk", "walk_tracepoint"),
+            ("raw_tracepoint/walk", "walk_raw"),
+        ] {
+            let walker = setup.load(section)?;
+            set_walker(map, walker.fd.as_fd())?;
+            self.walkers.push(walker);
+        }
+        Ok(())
+    }
+
+    /// Tries the rungs of an event type from the best down.
+    fn climb(&mut self, ladder: &Ladder, setup: &Setup<'_>) -> RungStatus {
+        let mut notes = Vec::new();
+        for rung in ladder.rungs {
+            match self.try_rung(rung, setup, &mut notes) {
+                Ok(hooks) => {
+                    return RungStatus {
+                        kind: ladder.kind,
+                        rung: rung.name,
+                        hooks,
+                        blind_to: rung.blind_to,
+                        notes,
+                    }
+                }
+                Err(reason) => notes.push(format!("{}: {reason}", rung.name)),
+            }
+        }
+        RungStatus {
+            kind: ladder.kind,
+            rung: "none",
+            hooks: Vec::new(),
+            blind_to: "everything",
+            notes,
+        }
+    }
+
+    /// Attaches a rung's hooks, all required ones or none.
+    fn try_rung(
+        &mut self,
+        rung: &Rung,
+        setup: &Setup<'_>,
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<&'static str>, String> {
+        let mut hooks = Vec::new();
+        let mut names: Vec<&'static str> = Vec::new();
+        for place in rung.hooks {
+            let attached = if setup.is_disabled(place) {
+                notes.push(format!("{}: switched off by configuration", place.target));
+                continue;
+            } else if rung.name == "kprobe" {
+                self.attach_kprobe(place)
+            } else {
+                setup.attach(place).map(|hook| hooks.push(hook))
+            };
+            match attached {
+                Ok(()) => names.push(place.target),
+                Err(reason) if place.required => return Err(reason),
+                Err(_) => {}
+            }
+        }
+        if names.is_empty() {
+            return Err("no hook of it is attached".to_string());
+        }
+        names.dedup();
+        self.hooks.append(&mut hooks);
+        Ok(names)
+    }
+
+    /// Loads and attaches a kprobe or kretprobe through redbpf.
+    fn attach_kprobe(&mut self, place: &HookPlace) -> Result<(), String> {
+        // redbpf panics without this file.
+        if !std::path::Path::new("/sys/bus/event_source/devices/kprobe/type").exists() {
+            return Err("this kernel has no kprobes".to_string());
+        }
+        self.load_kprobe_walker()?;
+        let name = place.section.rsplit('/').next().unwrap_or("");
+        self.load_by_redbpf(name)?;
+        let probe = self.module.kprobe_mut(name).ok_or("no such program")?;
+        probe
+            .attach_kprobe(place.target, 0)
+            .map_err(|error| format!("{} could not be attached: {error:?}", place.target))
+    }
+
+    fn load_kprobe_walker(&mut self) -> Result<(), String> {
+        if self.module.program("walk").and_then(|walk| *walk.fd()).is_some() {
+            return Ok(());
+        }
+        self.load_by_redbpf("walk")?;
+        let walker = self.module.program("walk").and_then(|walk| *walk.fd());
+        let walker = walker.ok_or("the path walker was not loaded")?;
+        // SAFETY: redbpf owns this descriptor and keeps it open as long as the module, which
+        // outlives this call.
+        let walker = unsafe { BorrowedFd::borrow_raw(walker) };
+        set_walker("walk_kprobe", walker).map_err(|error| error.to_string())
+    }
+
+    fn load_by_redbpf(&mut self, name: &str) -> Result<(), String> {
+        let (version, license) = (self.module.version, self.module.license.clone());
+        let program = self.module.program_mut(name).ok_or("no such program")?;
+        if program.fd().is_some() {
+            return Ok(());
+        }
+        program.load(version, license).map_err(|error| {
+            let reason = bpf_sys::last_error();
+            reason.map_or_else(|| format!("{error:?}"), |reason| reason.to_string())
+        })
+    }
+}
+
+impl<'a> Setup<'a> {
+    fn new(options: &'a Options) -> Result<Setup<'a>, Error> {
+        let mut constants = Constants::find(options.btf_file.as_deref());
+        if !constants.are_known() {
+            return Err(Error::Offsets(constants.origin));
+        }
+        constants.use_register_helper(true);
+        Ok(Setup {
+            images: Object::embedded().images()?,
+            constants,
+            tracefs: Tracefs::find(),
+            options,
+        })
+    }
+
+    fn is_disabled(&self, place: &HookPlace) -> bool {
+        let disabled = &self.options.disabled_hooks;
+        disabled.iter().any(|name| name == place.target)
+    }
+
+    /// Loads a program; once more without the newest helper when the kernel refuses it.
+    fn load(&self, section: &str) -> Result<Loaded, program::Error> {
+        let image = self.images.iter().find(|image| image.section == section);
+        let image = image.ok_or_else(|| program::Error::UnknownKind(section.to_string()))?;
+        program::load(image, &self.constants, 0).or_else(|error| {
+            let mut constants = self.constants.clone();
+            constants.use_register_helper(false);
+            program::load(image, &constants, 0).map_err(|_| error)
+        })
+    }
+
+    fn attach(&self, place: &HookPlace) -> Result<Hook, String> {
+        let tracefs = self.tracefs.as_ref();
+        let tracefs = tracefs.map_err(|error| format!("tracefs cannot be mounted: {error}"))?;
+        let loaded = self.load(place.section).map_err(|error| error.to_string())?;
+        program::attach(loaded, tracefs).map_err(|error| error.to_string())
+    }
+}
+
+fn named(map: &'static str) -> Result<MapHandle, Error> {
+    MapHandle::named(map).map_err(|error| Error::Map(map, error))
+}
+
+fn maps_error(error: &redbpf::Error) -> Error {
+    let reason = bpf_sys::last_error();
+    Error::Maps(reason.map_or_else(|| format!("{error:?}"), |reason| reason.to_string()))
+}
+
+fn set_walker(map: &'static str, walker: BorrowedFd<'_>) -> Result<(), Error> {
+    let fd = walker.as_raw_fd().to_le_bytes();
+    let result = named(map)?.update(&0u32.to_le_bytes(), &fd, 0);
+    result.map_err(|error| Error::Map(map, error))
+}
+
+/// Opens the rings of every CPU and registers them; returns their bytes.
+///
+/// Fork, exec and exit have rings of their own, an eighth of the others' size, so that a flood
+/// of file events cannot push them out. Where memory is short, the rings are halved until they
+/// fit.
+fn add_rings(stream: &mut EventStream, configured: usize) -> Result<usize, Error> {
+    let cpus = sizes::online_cpus().map_err(Error::Buffers)?;
+    let (events, lifecycle) = (named("events")?, named("lifecycle")?);
+    let mut size = sizes::ring_size(cpus.len(), configured);
+    loop {
+        let small = (size / 8).max(perf::page_size());
+        let mut opened = EventStream::new();
+        let result = register_rings(&lifecycle, &mut opened, &cpus, small)
+            .and_then(|()| register_rings(&events, &mut opened, &cpus, size));
+        match result {
+            Ok(()) => {
+                *stream = opened;
+                return Ok((size + small) * cpus.len());
+            }
+            Err(error) if size / 2 < sizes::SMALLEST_RING => return Err(Error::Buffers(error)),
+            Err(_) => size /= 2,
+        }
+    }
+}
+
+fn register_rings(
+    map: &MapHandle,
+    stream: &mut EventStream,
+    cpus: &[u32],
+    size: usize,
+) -> io::Result<()> {
+    stream.add_rings(cpus, size, |cpu, fd| {
+        map.update(&cpu.to_le_bytes(), &fd.to_le_bytes(), 0)
+    })
+}

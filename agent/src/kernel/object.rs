@@ -1,0 +1,170 @@
+//! The compiled probes as an ELF file: its programs with the maps they refer to.
+//!
+//! redbpf parses the same bytes for maps and kprobes; the kinds that it ignores (tracepoint,
+//! raw_tracepoint, tp_btf, classifier) are read here and loaded by `program`.
+
+use std::fmt;
+
+use goblin::elf::{section_header, Elf, SectionHeader};
+
+use super::constants::Constants;
+
+/// Makes the embedded bytes as aligned as redbpf's casts expect.
+#[repr(C, align(16))]
+#[derive(Clone)]
+struct Aligned<T: ?Sized>(T);
+
+static EMBEDDED: Aligned<[u8; include_bytes!(concat!(env!("OUT_DIR"), "/agent.o")).len()]> =
+    Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/agent.o")));
+
+const INSTRUCTION: u64 = 8;
+
+/// Why the object cannot be read.
+#[derive(Debug)]
+pub enum Error {
+    /// It is not the ELF file that it should be.
+    Elf(goblin::error::Error),
+    /// A part of it is not where its headers say.
+    Part(&'static str),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Elf(error) => write!(f, "the probe object cannot be read: {error}"),
+            Error::Part(part) => write!(f, "the probe object has no valid {part}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<goblin::error::Error> for Error {
+    fn from(error: goblin::error::Error) -> Error {
+        Error::Elf(error)
+    }
+}
+
+/// One program of the object, not yet patched or relocated.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// Kind and target, as in `tracepoint/syscalls/sys_exit_open`.
+    pub section: String,
+    /// Instructions, eight bytes each.
+    pub code: Vec<u8>,
+    /// Which instructions load the address of which map.
+    pub maps: Vec<(usize, String)>,
+}
+
+impl Image {
+    /// Kind of the program: the section's name up to its first slash.
+    pub fn kind(&self) -> &str {
+        self.section.split('/').next().unwrap_or("")
+    }
+
+    /// What follows the kind.
+    pub fn target(&self) -> &str {
+        self.section.split_once('/').map_or("", |(_, target)| target)
+    }
+}
+
+/// The probes, in memory of their own.
+pub struct Object {
+    bytes: Box<Aligned<[u8; EMBEDDED.0.len()]>>,
+}
+
+impl Object {
+    /// A copy of what was embedded at build time.
+    pub fn embedded() -> Object {
+        Object {
+            bytes: Box::new(EMBEDDED.clone()),
+        }
+    }
+
+    /// The whole file, aligned to 16 bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes.0
+    }
+
+    /// Writes the constants into every program.
+    pub fn patch(&mut self, constants: &Constants) -> Result<(), Error> {
+        let ranges: Vec<_> = {
+            let elf = Elf::parse(self.bytes())?;
+            let programs = elf.section_headers.iter().filter(|header| is_program(header));
+            programs.filter_map(SectionHeader::file_range).collect()
+        };
+        for range in ranges {
+            let code = self.bytes.0.get_mut(range);
+            constants.patch(code.ok_or(Error::Part("program section"))?);
+        }
+        Ok(())
+    }
+
+    /// Every program.
+    pub fn images(&self) -> Result<Vec<Image>, Error> {
+        let elf = Elf::parse(self.bytes())?;
+        let mut images = Vec::new();
+        for (index, header) in elf.section_headers.iter().enumerate() {
+            if !is_program(header) {
+                continue;
+            }
+            let name = elf.shdr_strtab.get_at(header.sh_name);
+            let code = header.file_range().and_then(|range| self.bytes().get(range));
+            images.push(Image {
+                section: name.ok_or(Error::Part("section name"))?.to_string(),
+                code: code.ok_or(Error::Part("program section"))?.to_vec(),
+                maps: map_references(&elf, index)?,
+            });
+        }
+        Ok(images)
+    }
+}
+
+fn is_program(header: &SectionHeader) -> bool {
+    header.sh_type == section_header::SHT_PROGBITS && header.is_executable() && header.sh_size > 0
+}
+
+/// The relocations of one section: each names a map by its section, `maps/NAME`.
+fn map_references(elf: &Elf<'_>, section: usize) -> Result<Vec<(usize, String)>, Error> {
+    let mut references = Vec::new();
+    for (index, relocations) in &elf.shdr_relocs {
+        let header = elf.section_headers.get(*index);
+        if header.map(|header| header.sh_info as usize) != Some(section) {
+            continue;
+        }
+        for relocation in relocations.iter() {
+            let symbol = elf.syms.get(relocation.r_sym);
+            let target = symbol.and_then(|symbol| elf.section_headers.get(symbol.st_shndx));
+            let name = target.and_then(|target| elf.shdr_strtab.get_at(target.sh_name));
+            let map = name.and_then(|name| name.strip_prefix("maps/"));
+            references.push((
+                (relocation.r_offset / INSTRUCTION) as usize,
+                map.ok_or(Error::Part("map reference"))?.to_string(),
+            ));
+        }
+    }
+    Ok(references)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_program_is_read_with_its_maps() {
+        let images = Object::embedded().images().unwrap();
+        let exec = images
+            .iter()
+            .find(|image| image.section == "raw_tracepoint/sched_process_exec")
+            .unwrap();
+        assert!(exec.maps.iter().any(|(_, map)| map == "walk_raw"));
+        assert_eq!(exec.kind(), "raw_tracepoint");
+        assert_eq!(exec.target(), "sched_process_exec");
+        assert!(images.iter().any(|image| image.kind() == "kretprobe"));
+    }
+
+    #[test]
+    fn the_embedded_object_is_aligned() {
+        assert_eq!(Object::embedded().bytes().as_ptr() as usize % 16, 0);
+    }
+}

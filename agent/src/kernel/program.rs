@@ -1,0 +1,284 @@
+//! Loads and attaches the program kinds that redbpf cannot: tracepoints, raw tracepoints, tp_btf
+//! and classifiers, from the images of `object` and over the maps that redbpf created.
+//!
+//! A [`Hook`] is an attached program; dropping it detaches, which takes the kernel up to 75 ms
+//! for a classic tracepoint, so that nothing drops one inside a loop.
+
+use std::ffi::CString;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use bpf_sys::{LoadError, ProgramLoad};
+
+use super::constants::Constants;
+use super::object::Image;
+use super::tracefs::Tracefs;
+
+const TYPE_SCHED_CLS: u32 = 3;
+const TYPE_TRACEPOINT: u32 = 5;
+const TYPE_RAW_TRACEPOINT: u32 = 17;
+const TYPE_TRACING: u32 = 26;
+/// BPF_TRACE_RAW_TP, the attach type of tp_btf.
+const ATTACH_TRACE_RAW: u32 = 23;
+/// `src_reg` of an instruction whose immediate is a map's descriptor.
+const PSEUDO_MAP_FD: u8 = 1;
+const INSTRUCTION: usize = 8;
+const CALL: u8 = 0x85;
+/// perf_event_open(2): PERF_TYPE_TRACEPOINT.
+const PERF_TYPE_TRACEPOINT: u32 = 2;
+/// include/uapi/linux/perf_event.h: _IO('$', 0) and _IOW('$', 8, __u32).
+const PERF_EVENT_IOC_ENABLE: u64 = 0x2400;
+const PERF_EVENT_IOC_SET_BPF: u64 = 0x4004_2408;
+
+/// Why a program does not run.
+#[derive(Debug)]
+pub enum Error {
+    /// It refers to a map that was not created.
+    UnknownMap(String),
+    /// No program of this kind can be loaded here.
+    UnknownKind(String),
+    /// The kernel refused it.
+    Refused(LoadError),
+    /// The kernel has no such tracepoint.
+    NoTracepoint(String),
+    /// It could not be attached.
+    Attach {
+        /// The section of the program.
+        section: String,
+        /// What the kernel said.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::UnknownMap(map) => write!(f, "the probes refer to an unknown map {map}"),
+            Error::UnknownKind(kind) => write!(f, "programs of the kind {kind} cannot be loaded"),
+            Error::Refused(error) => write!(f, "the kernel refused a program: {error}"),
+            Error::NoTracepoint(name) => write!(f, "this kernel has no tracepoint {name}"),
+            Error::Attach { section, error } => {
+                write!(f, "{section} could not be attached: {error}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// A program in the kernel.
+pub struct Loaded {
+    /// Section it came from.
+    pub section: String,
+    /// Keeps it loaded.
+    pub fd: OwnedFd,
+}
+
+/// A program that runs; it is detached when this is dropped.
+pub struct Hook {
+    /// Section of the program.
+    pub section: String,
+    /// Keeps the program.
+    pub program: OwnedFd,
+    /// Keeps the attachment.
+    _link: OwnedFd,
+}
+
+/// Patches, relocates and loads an image.
+pub fn load(image: &Image, constants: &Constants, tp_btf_id: u32) -> Result<Loaded, Error> {
+    let (kind, attach) = match image.kind() {
+        "tracepoint" => (TYPE_TRACEPOINT, 0),
+        "raw_tracepoint" => (TYPE_RAW_TRACEPOINT, 0),
+        "tp_btf" => (TYPE_TRACING, ATTACH_TRACE_RAW),
+        "classifier" => (TYPE_SCHED_CLS, 0),
+        other => return Err(Error::UnknownKind(other.to_string())),
+    };
+    let mut code = image.code.clone();
+    constants.patch(&mut code);
+    if !has_split_reads() {
+        use_old_reads(&mut code);
+    }
+    relocate(&mut code, image)?;
+    let name: String = image.target().rsplit('/').next().unwrap_or("").to_string();
+    let fd = bpf_sys::load_program(&ProgramLoad {
+        kind,
+        expected_attach_type: attach,
+        attach_btf_id: tp_btf_id,
+        name: &name,
+        license: c"GPL",
+        kern_version: 0,
+        instructions: &code,
+    })
+    .map_err(Error::Refused)?;
+    Ok(Loaded {
+        section: image.section.clone(),
+        fd,
+    })
+}
+
+/// Puts the descriptors of the maps into the instructions.
+fn relocate(code: &mut [u8], image: &Image) -> Result<(), Error> {
+    for (index, map) in &image.maps {
+        let fd = bpf_sys::map_fd(map).ok_or_else(|| Error::UnknownMap(map.clone()))?;
+        let instruction = code
+            .get_mut(index * INSTRUCTION..)
+            .and_then(|rest| rest.first_chunk_mut::<INSTRUCTION>())
+            .ok_or_else(|| Error::UnknownMap(map.clone()))?;
+        let [_, registers, _, _, immediate @ ..] = instruction;
+        *registers = (*registers & 0x0f) | (PSEUDO_MAP_FD << 4);
+        *immediate = fd.to_le_bytes();
+    }
+    Ok(())
+}
+
+/// Whether the kernel separates reads of user and kernel memory (5.5).
+fn has_split_reads() -> bool {
+    const SPLIT_READS: u32 = (5 << 16) | (5 << 8);
+    bpf_sys::uname::get_kernel_internal_version().is_none_or(|version| version >= SPLIT_READS)
+}
+
+/// Rewrites calls of the split reads to the two that older kernels have.
+fn use_old_reads(code: &mut [u8]) {
+    for instruction in code.chunks_exact_mut(INSTRUCTION) {
+        let [CALL, _, _, _, helper, 0, 0, 0] = instruction else {
+            continue;
+        };
+        *helper = match *helper {
+            112 | 113 => 4,
+            114 | 115 => 45,
+            other => other,
+        };
+    }
+}
+
+/// Attaches a loaded program to what its section names.
+pub fn attach(loaded: Loaded, tracefs: &Tracefs) -> Result<Hook, Error> {
+    let section = loaded.section.clone();
+    let (kind, target) = section.split_once('/').unwrap_or((&section, ""));
+    let link = match kind {
+        "tracepoint" => attach_tracepoint(target, &section, loaded.fd.as_fd(), tracefs)?,
+        "raw_tracepoint" => attach_raw(Some(target), &section, loaded.fd.as_fd())?,
+        "tp_btf" => attach_raw(None, &section, loaded.fd.as_fd())?,
+        other => return Err(Error::UnknownKind(other.to_string())),
+    };
+    Ok(Hook {
+        section,
+        program: loaded.fd,
+        _link: link,
+    })
+}
+
+fn attach_raw(
+    name: Option<&str>,
+    section: &str,
+    program: BorrowedFd<'_>,
+) -> Result<OwnedFd, Error> {
+    let failed = |error: io::Error| Error::Attach {
+        section: section.to_string(),
+        error,
+    };
+    let name = name
+        .map(CString::new)
+        .transpose()
+        .map_err(|error| failed(error.into()))?;
+    bpf_sys::raw_tracepoint_open(name.as_deref(), program).map_err(|error| failed(error.into()))
+}
+
+fn attach_tracepoint(
+    target: &str,
+    section: &str,
+    program: BorrowedFd<'_>,
+    tracefs: &Tracefs,
+) -> Result<OwnedFd, Error> {
+    let failed = |error: io::Error| Error::Attach {
+        section: section.to_string(),
+        error,
+    };
+    let id = tracepoint_id(target, tracefs).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Error::NoTracepoint(target.to_string()),
+        _ => failed(error),
+    })?;
+    let event = open_tracepoint(id).map_err(failed)?;
+    control(event.as_fd(), PERF_EVENT_IOC_SET_BPF, program.as_raw_fd() as u64).map_err(failed)?;
+    control(event.as_fd(), PERF_EVENT_IOC_ENABLE, 0).map_err(failed)?;
+    Ok(event)
+}
+
+/// The number of a tracepoint, from its `id` file.
+fn tracepoint_id(target: &str, tracefs: &Tracefs) -> io::Result<u64> {
+    let mut text = String::new();
+    let file: File = tracefs.open(&format!("events/{target}/id"))?;
+    file.take(32).read_to_string(&mut text)?;
+    text.trim().parse().map_err(|_| {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("the id of the tracepoint {target} is not a number"),
+        )
+    })
+}
+
+/// struct perf_event_attr up to PERF_ATTR_SIZE_VER0 (include/uapi/linux/perf_event.h).
+#[repr(C)]
+#[derive(Default)]
+pub(super) struct PerfAttributes {
+    pub(super) kind: u32,
+    pub(super) size: u32,
+    pub(super) config: u64,
+    pub(super) sample_period: u64,
+    pub(super) sample_type: u64,
+    pub(super) read_format: u64,
+    pub(super) flags: u64,
+    pub(super) wakeup: u32,
+    pub(super) breakpoint_type: u32,
+    pub(super) config1: u64,
+}
+
+const _: () = assert!(std::mem::size_of::<PerfAttributes>() == 64);
+
+/// perf_event_open(2) for a pid (-1: everyone) on a CPU.
+pub(super) fn perf_event_open(attributes: &PerfAttributes, pid: i32, cpu: i32) -> io::Result<OwnedFd> {
+    const FLAG_FD_CLOEXEC: u64 = 8;
+    // SAFETY: the attributes live through the call and their size field says how many bytes the
+    // kernel may read; the other arguments are plain numbers.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_perf_event_open,
+            std::ptr::from_ref(attributes),
+            pid,
+            cpu,
+            -1,
+            FLAG_FD_CLOEXEC,
+        )
+    };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel just returned this descriptor and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// One event on CPU 0 without a pid runs the program on every CPU: a tracepoint's programs hang
+/// on the tracepoint, not on the event.
+fn open_tracepoint(id: u64) -> io::Result<OwnedFd> {
+    let attributes = PerfAttributes {
+        kind: PERF_TYPE_TRACEPOINT,
+        size: std::mem::size_of::<PerfAttributes>() as u32,
+        config: id,
+        sample_period: 1,
+        wakeup: 1,
+        ..PerfAttributes::default()
+    };
+    perf_event_open(&attributes, -1, 0)
+}
+
+/// An ioctl of a perf event whose argument is a number.
+fn control(event: BorrowedFd<'_>, request: u64, argument: u64) -> io::Result<()> {
+    // SAFETY: both requests take a number or a descriptor by value and no pointer.
+    let result = unsafe { libc::ioctl(event.as_raw_fd(), request as _, argument) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}

@@ -1,0 +1,18 @@
+//! A Workload Protection agent for minimal hosts: the library behind the one binary.
+//!
+//! Events enter through [`kernel`], are named by [`resolve`], judged by [`policy`] with
+//! expressions of [`secl`], and leave as JSON lines through [`probe`] and [`forward`]. [`cli`]
+//! turns arguments into one of these roles, [`config`] files and the environment into settings.
+//! Arrows run one way: `cli`, then the roles, then `policy`, `resolve` and `kernel`, then `secl`
+//! and `event`, then `sys`.
+
+pub mod cli;
+pub mod config;
+pub mod event;
+pub mod forward;
+pub mod kernel;
+pub mod policy;
+pub mod probe;
+pub mod resolve;
+pub mod secl;
+pub mod sys;

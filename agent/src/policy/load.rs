@@ -1,0 +1,314 @@
+//! From the bytes of policies to a set of compiled rules.
+//!
+//! Three passes over all policies in load order: read the files, join macros, join rules; then
+//! every rule is compiled on its own. Nothing fails as a whole: what is wrong goes to the report
+//! with its place, and the rest is loaded.
+
+use super::compile;
+use super::definition;
+use super::document::{Document, List};
+use super::error::Error;
+use super::filter::Filters;
+use super::host::Host;
+use super::merge::{self, MergedRule, Origin};
+use super::report::{Place, PolicyReport, Problem, Report, RuleReport, Status};
+use super::rule::Rule;
+use super::source::{ReadError, Source};
+use crate::secl::{self, Macros, Scheme};
+use std::collections::{BTreeMap, HashMap};
+
+/// What a load depends on besides the policies.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The facts that filters ask for.
+    pub host: Host,
+    /// The event types that rules can be about on this host.
+    pub events: Vec<&'static str>,
+}
+
+/// The rules that run, by event type.
+#[derive(Debug, Default)]
+pub struct RuleSet {
+    rules: BTreeMap<&'static str, Vec<Rule>>,
+    report: Report,
+}
+
+impl RuleSet {
+    /// Loads policies in the order given. Never fails; see [`RuleSet::report`].
+    pub fn load(sources: &[Source], options: &Options, scheme: &dyn Scheme) -> RuleSet {
+        let mut loader = Loader {
+            options,
+            scheme,
+            filters: Filters::new(&options.host),
+            documents: Vec::new(),
+            report: Report::default(),
+        };
+        for source in sources {
+            let (document, report) = Document::read(source);
+            loader.documents.push(document);
+            loader.report.policies.push(report);
+        }
+        let macros = loader.macros();
+        let rules = loader.rules();
+        let mut set = RuleSet::default();
+        for merged in rules {
+            loader.compile(&merged, &macros, &mut set.rules);
+        }
+        loader.report.policies.iter_mut().for_each(PolicyReport::settle);
+        set.report = loader.report;
+        set
+    }
+
+    /// Adds the files that [`super::read_directory`] could not read to the report.
+    pub fn add_unread(&mut self, errors: &[ReadError]) {
+        self.report.add_unread(errors);
+    }
+
+    /// What became of every policy and rule.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// The rules about one event type, in load order.
+    pub fn rules(&self, event: &str) -> &[Rule] {
+        self.rules.get(event).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every rule, by event type.
+    pub fn all(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.values().flatten()
+    }
+
+    /// The event types with at least one rule.
+    pub fn event_types(&self) -> Vec<&'static str> {
+        self.rules.keys().copied().collect()
+    }
+}
+
+/// A load under way; `documents` and the policies of `report` have the same indices.
+struct Loader<'a> {
+    options: &'a Options,
+    scheme: &'a dyn Scheme,
+    filters: Filters<'a>,
+    documents: Vec<Document<'a>>,
+    report: Report,
+}
+
+impl<'a> Loader<'a> {
+    /// Joins the macros of all policies and parses them.
+    fn macros(&mut self) -> Macros {
+        let mut order: Vec<(definition::Macro, Origin)> = Vec::new();
+        let mut by_id: HashMap<String, usize> = HashMap::new();
+        for origin in self.origins(|document| document.macros.len()) {
+            let Some(found) = self.take_macro(origin) else {
+                continue;
+            };
+            let earlier = by_id.get(&found.id).and_then(|at| order.get_mut(*at));
+            let Some((earlier, place)) = earlier else {
+                by_id.insert(found.id.clone(), order.len());
+                order.push((found, origin));
+                continue;
+            };
+            match merge::join_macro(earlier, found) {
+                Ok(true) => *place = origin,
+                Ok(false) => {}
+                Err(error) => self.macro_problem(origin, &Error::Merge(error), ""),
+            }
+        }
+        let mut macros = Macros::new();
+        for (definition, origin) in order {
+            if let Err(error) = add_macro(&mut macros, &definition) {
+                self.macro_problem(origin, &error, &definition.expression);
+            }
+        }
+        macros
+    }
+
+    /// Every item of every document, in load order.
+    fn origins(&self, count: impl Fn(&Document<'a>) -> usize) -> Vec<Origin> {
+        let documents = self.documents.iter().enumerate();
+        documents
+            .flat_map(|(policy, document)| {
+                (0..count(document)).map(move |item| Origin { policy, item })
+            })
+            .collect()
+    }
+
+    /// The macro at `origin` when it counts on this host; otherwise the reason is reported.
+    fn take_macro(&mut self, origin: Origin) -> Option<definition::Macro> {
+        let document = self.documents.get_mut(origin.policy)?;
+        let item = document.macros.get_mut(origin.item)?;
+        let taken = std::mem::replace(&mut item.definition, Ok(definition::Macro::default()));
+        let checked = taken.map_err(Error::Shape).and_then(|found| {
+            self.filters.admit(&found.conditions).map_err(Error::Condition)?;
+            Ok(found)
+        });
+        match checked {
+            Ok(found) if is_identifier(&found.id) => Some(found),
+            Ok(found) => {
+                self.macro_problem(origin, &Error::IdPattern, &found.expression);
+                None
+            }
+            Err(error) if error.status().is_excluded() => None,
+            Err(error) => {
+                self.macro_problem(origin, &error, "");
+                None
+            }
+        }
+    }
+
+    fn macro_problem(&mut self, origin: Origin, error: &Error, expression: &str) {
+        let Some(document) = self.documents.get(origin.policy) else {
+            return;
+        };
+        let id = document.id(List::Macros, origin.item);
+        let message = if id.is_empty() {
+            format!("no ID defined for macro with expression `{expression}`")
+        } else {
+            format!("macro `{id}` definition error: {error}")
+        };
+        let detail = error.offset().filter(|_| !expression.is_empty());
+        let detail = detail.map(|offset| (expression, offset));
+        let place = document.place(List::Macros, origin.item, detail);
+        if let Some(policy) = self.report.policies.get_mut(origin.policy) {
+            policy.problems.push(Problem { place, message });
+        }
+    }
+
+    /// Joins the rules of all policies.
+    fn rules(&mut self) -> Vec<MergedRule> {
+        let mut order: Vec<MergedRule> = Vec::new();
+        let mut by_id: HashMap<String, usize> = HashMap::new();
+        for origin in self.origins(|document| document.rules.len()) {
+            let joined = self.take_rule(origin).and_then(|found| {
+                if let Some(earlier) = by_id.get(&found.id).and_then(|at| order.get_mut(*at)) {
+                    return earlier.join(found, origin).map_err(Error::Merge);
+                }
+                by_id.insert(found.id.clone(), order.len());
+                order.push(MergedRule::new(found, origin));
+                Ok(())
+            });
+            if let Err(error) = joined {
+                self.rule_error(origin, &error, None);
+            }
+        }
+        order
+    }
+
+    /// The rule at `origin` when it counts on this host.
+    fn take_rule(&mut self, origin: Origin) -> Result<definition::Rule, Error> {
+        let item = self
+            .documents
+            .get_mut(origin.policy)
+            .and_then(|document| document.rules.get_mut(origin.item))
+            .ok_or(Error::NoRuleId)?;
+        let taken = std::mem::replace(&mut item.definition, Ok(definition::Rule::default()));
+        let found = taken.map_err(Error::Shape)?;
+        if found.id.is_empty() {
+            return Err(Error::NoRuleId);
+        }
+        if !is_identifier(&found.id) {
+            return Err(Error::IdPattern);
+        }
+        self.filters.admit(&found.conditions).map_err(Error::Condition)?;
+        Ok(found)
+    }
+
+    /// Reports why the entry at `origin` does not run; `place` says where the reason stands, if
+    /// that is not where the item begins.
+    fn rule_error(&mut self, origin: Origin, error: &Error, place: Option<Place>) {
+        let Some(document) = self.documents.get(origin.policy) else {
+            return;
+        };
+        let place = place.unwrap_or_else(|| document.place(List::Rules, origin.item, None));
+        if let Some(report) = self.rule_report(origin) {
+            report.status = error.status();
+            report.message = error.to_string();
+            report.place = place;
+        }
+    }
+
+    fn rule_report(&mut self, origin: Origin) -> Option<&mut RuleReport> {
+        let policy = self.report.policies.get_mut(origin.policy)?;
+        policy.rules.get_mut(origin.item)
+    }
+
+    /// Compiles one rule into `rules` and completes its entries in the report.
+    fn compile(
+        &mut self,
+        merged: &MergedRule,
+        macros: &Macros,
+        rules: &mut BTreeMap<&'static str, Vec<Rule>>,
+    ) {
+        self.describe(merged);
+        if merged.rule.disabled {
+            return self.disable(merged);
+        }
+        let compiled = compile::compile(&merged.rule.expression, macros, self.scheme, &self.options.events);
+        match compiled {
+            Ok(compiled) => {
+                let policy = self.report.policies.get(merged.origin.policy);
+                let policy = policy.map_or(("", ""), |one| (&one.name, &one.version));
+                for (event, compiled) in compiled {
+                    let rule = Rule::new(&merged.rule, policy, compiled);
+                    rules.entry(event).or_default().push(rule);
+                }
+            }
+            Err(error) => {
+                let place = self.expression_place(merged, &error);
+                for origin in merged.origins() {
+                    self.rule_error(origin, &error, place.clone());
+                }
+            }
+        }
+    }
+
+    /// Where in the expression an error is.
+    fn expression_place(&self, merged: &MergedRule, error: &Error) -> Option<Place> {
+        let detail = (merged.rule.expression.as_str(), error.offset()?);
+        let Origin { policy, item } = merged.expression;
+        let document = self.documents.get(policy)?;
+        Some(document.place(List::Rules, item, Some(detail)))
+    }
+
+    /// Writes what overrides made of a rule into all its entries.
+    fn describe(&mut self, merged: &MergedRule) {
+        let name = |origin: &Origin| self.documents.get(origin.policy).map(|one| one.name.to_owned());
+        let modified_by: Vec<String> = merged.modified_by.iter().filter_map(name).collect();
+        for origin in merged.origins() {
+            if let Some(report) = self.rule_report(origin) {
+                report.version.clone_from(&merged.rule.version);
+                report.expression.clone_from(&merged.rule.expression);
+                report.tags.clone_from(&merged.rule.tags);
+                report.product_tags.clone_from(&merged.rule.product_tags);
+                report.modified_by.clone_from(&modified_by);
+            }
+        }
+    }
+
+    fn disable(&mut self, merged: &MergedRule) {
+        for origin in merged.origins() {
+            if let Some(report) = self.rule_report(origin) {
+                report.status = Status::Disabled;
+            }
+        }
+    }
+}
+
+fn is_identifier(id: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    !id.is_empty() && id.bytes().all(allowed)
+}
+
+fn add_macro(macros: &mut Macros, definition: &definition::Macro) -> Result<(), Error> {
+    if !definition.expression.is_empty() {
+        let parsed = secl::parse_macro(&definition.expression).map_err(Error::Syntax)?;
+        macros.insert(&definition.id, parsed);
+        return Ok(());
+    }
+    if definition.values.is_empty() {
+        return Err(Error::NoValues);
+    }
+    macros.from_values(&definition.id, &definition.values).map_err(Error::Syntax)
+}
+

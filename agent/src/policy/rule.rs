@@ -1,0 +1,74 @@
+//! One rule that is ready to be evaluated, with what its events say about it.
+
+use super::definition;
+use super::limiter::Limiter;
+use crate::secl;
+use std::collections::BTreeMap;
+
+/// A compiled rule.
+#[derive(Debug)]
+pub struct Rule {
+    /// Its id, unique in the set.
+    pub id: String,
+    /// Its version, or "".
+    pub version: String,
+    /// A sentence about it, or "".
+    pub description: String,
+    /// Its tags by name.
+    pub tags: BTreeMap<String, String>,
+    /// Its product tags.
+    pub product_tags: Vec<String>,
+    /// Name of the policy that defines it.
+    pub policy_name: String,
+    /// Version of that policy, or "".
+    pub policy_version: String,
+    /// Whether its events are kept from ordinary subscribers.
+    pub silent: bool,
+    /// The id that its events bear instead of its own.
+    pub group_id: Option<String>,
+    /// Its priority.
+    pub priority: i64,
+    /// The expression as written.
+    pub expression_text: String,
+    /// Its actions as written.
+    pub actions: Vec<serde_yaml::Value>,
+    /// The fields whose values each get a limiter of their own, as written.
+    pub limiter_token: Vec<String>,
+    /// The condition.
+    pub compiled: secl::Compiled,
+    /// Its rate limiter.
+    pub limiter: Limiter,
+}
+
+impl Rule {
+    /// Joins a definition with its compiled expression.
+    pub fn new(
+        definition: &definition::Rule,
+        policy: (&str, &str),
+        compiled: secl::Compiled,
+    ) -> Rule {
+        let (policy_name, policy_version) = policy;
+        Rule {
+            id: definition.id.clone(),
+            version: definition.version.clone(),
+            description: definition.description.clone(),
+            tags: definition.tags.clone(),
+            product_tags: definition.product_tags.clone(),
+            policy_name: policy_name.to_owned(),
+            policy_version: policy_version.to_owned(),
+            silent: definition.silent,
+            group_id: definition.group_id.clone(),
+            priority: definition.priority,
+            expression_text: definition.expression.clone(),
+            actions: definition.actions.clone(),
+            limiter_token: definition.limiter_token.clone(),
+            compiled,
+            limiter: Limiter::new(definition.every),
+        }
+    }
+
+    /// Whether a match at `now_ns` (monotonic nanoseconds) may become an event.
+    pub fn allow(&self, now_ns: u64) -> bool {
+        self.limiter.allow(now_ns)
+    }
+}

@@ -1,0 +1,174 @@
+//! One connection of either socket: lines in, lines out, both bounded, never blocking.
+
+use std::io::{self, Read, Write};
+
+use mio::net::UnixStream;
+
+use crate::sys::socket::Credentials;
+
+/// Bytes read at once.
+const PIECE: usize = 4096;
+
+/// What reading found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Input {
+    /// A whole line, without its newline.
+    Line(String),
+    /// Nothing more for now.
+    Nothing,
+    /// The peer is gone, or sent more than a line may have.
+    Closed,
+}
+
+/// A peer, with what it has sent and what it will get.
+pub(super) struct Connection {
+    stream: UnixStream,
+    /// Who it is.
+    pub(super) credentials: Credentials,
+    incoming: Vec<u8>,
+    longest_line: usize,
+    outgoing: Vec<u8>,
+    sent: usize,
+    limit: usize,
+}
+
+impl Connection {
+    /// A connection whose lines have at most `longest_line` bytes, and for which at most `limit`
+    /// bytes wait to be sent.
+    pub(super) fn new(
+        stream: UnixStream,
+        credentials: Credentials,
+        longest_line: usize,
+        limit: usize,
+    ) -> Connection {
+        Connection {
+            stream,
+            credentials,
+            incoming: Vec::new(),
+            longest_line,
+            outgoing: Vec::new(),
+            sent: 0,
+            limit,
+        }
+    }
+
+    /// For registration.
+    pub(super) fn stream(&mut self) -> &mut UnixStream {
+        &mut self.stream
+    }
+
+    /// The next line that has arrived.
+    pub(super) fn next_line(&mut self) -> Input {
+        loop {
+            if let Some(end) = self.incoming.iter().position(|byte| *byte == b'\n') {
+                let rest = self.incoming.split_off(end + 1);
+                let mut line = std::mem::replace(&mut self.incoming, rest);
+                line.truncate(end);
+                return Input::Line(String::from_utf8_lossy(&line).into_owned());
+            }
+            if self.incoming.len() > self.longest_line {
+                return Input::Closed;
+            }
+            let mut piece = [0; PIECE];
+            match self.stream.read(&mut piece) {
+                Ok(0) => return Input::Closed,
+                Ok(read) => self.incoming.extend(piece.iter().take(read)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Input::Nothing,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Input::Closed,
+            }
+        }
+    }
+
+    /// Bytes that wait to be sent.
+    pub(super) fn waiting(&self) -> usize {
+        self.outgoing.len() - self.sent
+    }
+
+    /// Queues pieces of a line; returns false, and queues nothing, when there is no room.
+    pub(super) fn queue(&mut self, pieces: &[&str]) -> bool {
+        let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+        if self.waiting() + length > self.limit {
+            return false;
+        }
+        if self.sent > 0 && self.sent == self.outgoing.len() {
+            self.outgoing.clear();
+            self.sent = 0;
+        }
+        for piece in pieces {
+            self.outgoing.extend_from_slice(piece.as_bytes());
+        }
+        true
+    }
+
+    /// Sends what waits, as far as the peer takes it; an error means that it is gone.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        while let Some(rest) = self.outgoing.get(self.sent..).filter(|rest| !rest.is_empty()) {
+            match self.stream.write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => self.sent += written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.compact();
+                    return Ok(());
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.outgoing.clear();
+        self.sent = 0;
+        self.outgoing.shrink_to(64 << 10);
+        Ok(())
+    }
+
+    /// Moves the unsent rest to the front once the sent part outweighs it.
+    fn compact(&mut self) {
+        if self.sent > self.outgoing.len() / 2 {
+            self.outgoing.drain(..self.sent);
+            self.sent = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(longest: usize, limit: usize) -> (Connection, std::os::unix::net::UnixStream) {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let credentials = Credentials {
+            pid: 1,
+            uid: 0,
+            gid: 0,
+            groups: Vec::new(),
+        };
+        let stream = UnixStream::from_std(ours);
+        (Connection::new(stream, credentials, longest, limit), theirs)
+    }
+
+    #[test]
+    fn lines_come_whole_and_bounded() {
+        let (mut connection, mut peer) = pair(10, 100);
+        peer.write_all(b"one\ntw").unwrap();
+        assert_eq!(connection.next_line(), Input::Line("one".into()));
+        assert_eq!(connection.next_line(), Input::Nothing);
+        peer.write_all(b"o\n").unwrap();
+        assert_eq!(connection.next_line(), Input::Line("two".into()));
+        peer.write_all(b"much too long a line").unwrap();
+        assert_eq!(connection.next_line(), Input::Closed);
+    }
+
+    #[test]
+    fn what_finds_no_room_is_refused_whole() {
+        let (mut connection, mut peer) = pair(10, 8);
+        assert!(connection.queue(&["abc", "\n"]));
+        assert!(!connection.queue(&["12345", "\n"]));
+        connection.flush().unwrap();
+        assert!(connection.queue(&["12345", "\n"]));
+        connection.flush().unwrap();
+        let mut read = [0; 10];
+        peer.read_exact(&mut read).unwrap();
+        assert_eq!(&read, b"abc\n12345\n");
+    }
+}

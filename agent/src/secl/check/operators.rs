@@ -1,0 +1,273 @@
+//! Comparisons and memberships: two typed values and an operator to a test.
+//!
+//! Only the types decide here which test it is, and whether there is one at all. Errors point at the
+//! operand that does not fit.
+
+use super::{List, Value};
+use crate::secl::ast::{CompareOperator, Membership};
+use crate::secl::compile::{Ip, Order, Quantifier, Select, Test, Text, Which};
+use crate::secl::matcher::{TextItem, TextMatcher};
+use crate::secl::types::TextKind;
+use crate::secl::Error;
+use std::ops::Range;
+
+/// The bytes of the left and the right operand.
+type Spans<'a> = (&'a Range<usize>, &'a Range<usize>);
+
+/// `left operator right`.
+pub(super) fn compare(
+    values: (Value, Value),
+    operator: CompareOperator,
+    spans: Spans<'_>,
+) -> Result<Test, Error> {
+    let ((left, right), operator, spans) = fields_first(values, operator, spans);
+    let test = match (left, right) {
+        (Value::List(_), _) | (_, Value::List(_)) => {
+            let message = format!(
+                "`{}` cannot compare with a list; write `in`",
+                operator.symbol()
+            );
+            return Err(Error::new(message, spans.1.clone()));
+        }
+        (Value::Test(left), Value::Test(right)) if is_equality(operator) => same(left, right),
+        (Value::Int(left), Value::Int(right)) => match order(operator) {
+            Some(order) => Test::Order(left, order, right),
+            None => return Err(cannot(operator, "numbers", spans)),
+        },
+        (Value::Text(left, kind), right @ (Value::Text(..) | Value::Item(_))) => {
+            text((left, kind), operator, right, spans)?
+        }
+        (Value::Ip(left), Value::Ip(right)) if is_equality(operator) => ip(left, right),
+        (Value::Test(_), Value::Test(_)) => return Err(cannot(operator, "booleans", spans)),
+        (Value::Ip(_), Value::Ip(_)) => return Err(cannot(operator, "IP addresses", spans)),
+        (Value::Item(_), _) => {
+            let message = "a pattern or regexp must have a string to compare with on its left";
+            return Err(Error::new(message, spans.0.clone()));
+        }
+        (left, right) => {
+            let message = format!(
+                "{} cannot be compared with {}",
+                left.describe(),
+                right.describe()
+            );
+            return Err(Error::new(message, spans.1.clone()));
+        }
+    };
+    Ok(match operator {
+        CompareOperator::NotEqual | CompareOperator::DoesNotMatch => Test::Not(Box::new(test)),
+        _ => test,
+    })
+}
+
+/// Puts a constant to the right, where the two sides mean the same.
+fn fields_first<'a>(
+    (left, right): (Value, Value),
+    operator: CompareOperator,
+    spans: Spans<'a>,
+) -> ((Value, Value), CompareOperator, Spans<'a>) {
+    let mirrored = match operator {
+        CompareOperator::Equal | CompareOperator::NotEqual => operator,
+        CompareOperator::Greater => CompareOperator::Less,
+        CompareOperator::GreaterOrEqual => CompareOperator::LessOrEqual,
+        CompareOperator::Less => CompareOperator::Greater,
+        CompareOperator::LessOrEqual => CompareOperator::GreaterOrEqual,
+        CompareOperator::Matches | CompareOperator::DoesNotMatch => {
+            return ((left, right), operator, spans);
+        }
+    };
+    if left.is_constant() && (!right.is_constant() || matches!(right, Value::Text(..))) {
+        ((right, left), mirrored, (spans.1, spans.0))
+    } else {
+        ((left, right), operator, spans)
+    }
+}
+
+fn is_equality(operator: CompareOperator) -> bool {
+    matches!(operator, CompareOperator::Equal | CompareOperator::NotEqual)
+}
+
+fn order(operator: CompareOperator) -> Option<Order> {
+    Some(match operator {
+        CompareOperator::Equal | CompareOperator::NotEqual => Order::Equal,
+        CompareOperator::Greater => Order::Greater,
+        CompareOperator::GreaterOrEqual => Order::GreaterOrEqual,
+        CompareOperator::Less => Order::Less,
+        CompareOperator::LessOrEqual => Order::LessOrEqual,
+        CompareOperator::Matches | CompareOperator::DoesNotMatch => return None,
+    })
+}
+
+fn cannot(operator: CompareOperator, what: &str, spans: Spans<'_>) -> Error {
+    let message = format!("`{}` cannot compare {what}", operator.symbol());
+    Error::new(
+        message,
+        spans.0.start.min(spans.1.start)..spans.0.end.max(spans.1.end),
+    )
+}
+
+/// A boolean field with a constant asks whether some element is that constant.
+fn same(left: Test, right: Test) -> Test {
+    match (left, right) {
+        (Test::Flag(select, true), Test::Constant(wanted)) => Test::Flag(select, wanted),
+        (left, right) => Test::Same(Box::new(left), Box::new(right)),
+    }
+}
+
+fn text(
+    (left, kind): (Text, TextKind),
+    operator: CompareOperator,
+    right: Value,
+    spans: Spans<'_>,
+) -> Result<Test, Error> {
+    let matching = matches!(
+        operator,
+        CompareOperator::Matches | CompareOperator::DoesNotMatch
+    );
+    if !matching && !is_equality(operator) {
+        return Err(cannot(operator, "strings", spans));
+    }
+    let item = match right {
+        Value::Item(item) => item,
+        Value::Text(Text::Constant(text), _) if matching => TextItem::Pattern(text.into()),
+        Value::Text(Text::Constant(text), _) => TextItem::Plain(text.into()),
+        Value::Text(right, right_kind) if !matching => {
+            return Ok(text_among(
+                (left, kind),
+                (right, right_kind),
+                Quantifier::Some,
+            ));
+        }
+        _ => {
+            let message = format!(
+                "after `{}` stands a string, a pattern or a regexp; fields compare with `==`",
+                operator.symbol()
+            );
+            return Err(Error::new(message, spans.1.clone()));
+        }
+    };
+    let matcher = TextMatcher::new([&item], kind)
+        .map_err(|(_, message)| Error::new(message, spans.1.clone()))?;
+    Ok(Test::TextIn(left, matcher, Quantifier::Some))
+}
+
+fn text_among(left: (Text, TextKind), right: (Text, TextKind), quantifier: Quantifier) -> Test {
+    let fold_case = [left.1, right.1].contains(&TextKind::CaseInsensitive);
+    Test::TextAmong {
+        left: left.0,
+        right: right.0,
+        fold_case,
+        quantifier,
+    }
+}
+
+fn ip(left: Ip, right: Ip) -> Test {
+    match right {
+        Ip::Constant(net) => Test::IpIn(left, vec![net], Quantifier::Some),
+        Ip::Field(_) => Test::IpAmong(left, right, Quantifier::Some),
+    }
+}
+
+/// `left in right`.
+pub(super) fn member(
+    (left, right): (Value, Value),
+    membership: Membership,
+    spans: Spans<'_>,
+) -> Result<Test, Error> {
+    let quantifier = match membership {
+        Membership::In | Membership::NotIn => Quantifier::Some,
+        Membership::AllIn => Quantifier::Every,
+    };
+    let test = if right.is_constant() {
+        let described = right.describe();
+        match right.into_list(spans.1) {
+            Some(list) => in_list(left, list, quantifier, spans)?,
+            None => return Err(no_list(membership, described, spans)),
+        }
+    } else if has_many(&right) {
+        among(left, right, quantifier, spans)?
+    } else {
+        return Err(no_list(membership, "a single value", spans));
+    };
+    Ok(match membership {
+        Membership::NotIn => Test::Not(Box::new(test)),
+        Membership::In | Membership::AllIn => test,
+    })
+}
+
+fn no_list(membership: Membership, found: &str, spans: Spans<'_>) -> Error {
+    let message = format!(
+        "`{}` needs a list, an array field or a list macro; this is {found}",
+        membership.symbol()
+    );
+    Error::new(message, spans.1.clone())
+}
+
+fn has_many(value: &Value) -> bool {
+    let many = |select: &Select| select.which != Which::Only;
+    match value {
+        Value::Int(int) => int.over.is_some(),
+        Value::Text(Text::Field { select, .. }, _) | Value::Ip(Ip::Field(select)) => many(select),
+        _ => false,
+    }
+}
+
+fn in_list(
+    left: Value,
+    list: List,
+    quantifier: Quantifier,
+    spans: Spans<'_>,
+) -> Result<Test, Error> {
+    Ok(match (left, list) {
+        (Value::Int(left), List::Empty) => Test::IntIn(left, Vec::new(), quantifier),
+        (Value::Int(left), List::Ints(mut numbers)) => {
+            numbers.sort_unstable();
+            numbers.dedup();
+            Test::IntIn(left, numbers, quantifier)
+        }
+        (Value::Text(left, kind), List::Empty) => text_in(left, kind, &[], quantifier)?,
+        (Value::Text(left, kind), List::Texts(items)) => text_in(left, kind, &items, quantifier)?,
+        (Value::Ip(left), List::Empty) => Test::IpIn(left, Vec::new(), quantifier),
+        (Value::Ip(left), List::Ips(nets)) => Test::IpIn(left, nets, quantifier),
+        (left @ (Value::Test(_) | Value::Item(_) | Value::List(_)), _) => {
+            let message = format!("{} cannot be looked up in a list", left.describe());
+            return Err(Error::new(message, spans.0.clone()));
+        }
+        (left, _) => {
+            let message = format!("{} cannot be in this list of another type", left.describe());
+            return Err(Error::new(message, spans.1.clone()));
+        }
+    })
+}
+
+fn text_in(
+    left: Text,
+    kind: TextKind,
+    items: &[(TextItem, Range<usize>)],
+    quantifier: Quantifier,
+) -> Result<Test, Error> {
+    let matcher = TextMatcher::new(items.iter().map(|(item, _)| item), kind);
+    let matcher = matcher.map_err(|(at, message)| {
+        let span = items.get(at).map_or(0..0, |(_, span)| span.clone());
+        Error::new(message, span)
+    })?;
+    Ok(Test::TextIn(left, matcher, quantifier))
+}
+
+fn among(
+    left: Value,
+    right: Value,
+    quantifier: Quantifier,
+    spans: Spans<'_>,
+) -> Result<Test, Error> {
+    Ok(match (left, right) {
+        (Value::Int(left), Value::Int(right)) => Test::IntAmong(left, right, quantifier),
+        (Value::Text(left, left_kind), Value::Text(right, right_kind)) => {
+            text_among((left, left_kind), (right, right_kind), quantifier)
+        }
+        (Value::Ip(left), Value::Ip(right)) => Test::IpAmong(left, right, quantifier),
+        (left, _) => {
+            let message = format!("{} cannot be in an array of another type", left.describe());
+            return Err(Error::new(message, spans.1.clone()));
+        }
+    })
+}

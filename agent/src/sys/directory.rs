@@ -1,0 +1,100 @@
+//! Directories of the agent's own, and the group that may use them.
+//!
+//! A path enters; what is missing of it is made with mode 0750 and given to the agent's group.
+//! Directories that exist are left as they are.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{lchown, DirBuilderExt};
+use std::path::Path;
+
+/// The group whose members may talk to the agent.
+pub const AGENT_GROUP: &str = "dd-agent";
+
+/// Largest `/etc/group` that is read, in bytes.
+const GROUP_FILE_LIMIT: u64 = 1024 * 1024;
+
+/// Makes the directory and its missing parents, mode 0750, for the agent's group where there is
+/// one. Fails as mkdir(2) does, and with `NotADirectory` when something else has the name.
+pub fn make(path: &Path) -> io::Result<()> {
+    if fs::metadata(path)
+        .map(|found| found.is_dir())
+        .unwrap_or(false)
+    {
+        return Ok(());
+    }
+    if let Some(parent) = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+    {
+        make(parent)?;
+    }
+    match DirBuilder::new().mode(0o750).create(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return match fs::metadata(path)?.is_dir() {
+                true => Ok(()),
+                false => Err(io::Error::from(io::ErrorKind::NotADirectory)),
+            };
+        }
+        Err(error) => return Err(error),
+    }
+    give_to_group(path, agent_group());
+    Ok(())
+}
+
+/// Hands a file of ours to a group; a process that may not do so leaves it to its own group,
+/// which only narrows who can use it.
+pub fn give_to_group(path: &Path, group: Option<u32>) {
+    if let Some(group) = group {
+        if let Err(error) = lchown(path, None, Some(group)) {
+            log::debug!("{} stays with its group: {error}", path.display());
+        }
+    }
+}
+
+/// The id of [`AGENT_GROUP`], read from `/etc/group`; `None` without one.
+///
+/// The file is read here, because the C library would ask a name service, which may not answer.
+pub fn agent_group() -> Option<u32> {
+    let mut text = String::new();
+    let file = File::open("/etc/group").ok()?;
+    file.take(GROUP_FILE_LIMIT).read_to_string(&mut text).ok()?;
+    group_in(&text, AGENT_GROUP)
+}
+
+fn group_in(text: &str, name: &str) -> Option<u32> {
+    text.lines().find_map(|line| {
+        let mut parts = line.split(':');
+        let found = parts.next() == Some(name);
+        let id = parts.nth(1)?;
+        found.then(|| id.parse().ok()).flatten()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn missing_parents_are_made_for_the_group_only() {
+        let base = std::env::temp_dir().join(format!("directory-test-{}", std::process::id()));
+        let path = base.join("a/b");
+        make(&path).unwrap();
+        make(&path).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o027, 0);
+        fs::write(path.join("file"), "").unwrap();
+        assert!(make(&path.join("file")).is_err());
+        fs::remove_dir_all(&base).unwrap();
+    }
+
+    #[test]
+    fn the_group_is_found_by_its_whole_name() {
+        let text = "root:x:0:\ndd-agent-x:x:5:\ndd-agent:x:977:a,b\nbroken\n";
+        assert_eq!(group_in(text, "dd-agent"), Some(977));
+        assert_eq!(group_in(text, "broken"), None);
+        assert_eq!(group_in("dd-agent:x:many:", "dd-agent"), None);
+    }
+}

@@ -1,0 +1,16 @@
+//! Calls into libc and nix that are no part of the kernel side: descriptors, locks, sockets,
+//! signals, processes and terminals.
+//!
+//! Nothing here knows an event, a rule or a role; callers hand in paths and descriptors and get
+//! values that clean up behind themselves. Together with `kernel` this is the only home of
+//! `unsafe` in the crate.
+
+pub mod descriptor;
+pub mod directory;
+pub mod files;
+pub mod lifeline;
+pub mod lock;
+pub mod process;
+pub mod signals;
+pub mod socket;
+pub mod terminal;

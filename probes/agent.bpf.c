@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The one object of the agent: every family shares its maps. */
+#include "walk.c"
+#include "process.c"
+#include "open.c"
+#include "attributes.c"
+
+char license_text[] SEC("license") = "GPL";

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Reads of kernel memory at patched offsets; a missing offset reads as zero. */
+#ifndef MEMORY_H
+#define MEMORY_H
+
+#include "constants.h"
+#include "helpers.h"
+
+INLINE u64 read_u64(u64 address)
+{
+	u64 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), (void *)address);
+	return value;
+}
+
+INLINE u32 read_u32(u64 address)
+{
+	u32 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), (void *)address);
+	return value;
+}
+
+INLINE u16 read_u16(u64 address)
+{
+	u16 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), (void *)address);
+	return value;
+}
+
+#define MEMBER(read, base, name)                                              \
+	({                                                                    \
+		u64 member_offset = CONSTANT(name);                           \
+		member_offset == MISSING ? 0 : read((base) + member_offset);  \
+	})
+
+#define MEMBER_U64(base, name) MEMBER(read_u64, base, name)
+#define MEMBER_U32(base, name) MEMBER(read_u32, base, name)
+#define MEMBER_U16(base, name) MEMBER(read_u16, base, name)
+
+#endif

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Maps, the per-CPU scratch in which a record is built, and its output.
+ *
+ * A record is built by one program, which fills the fixed part, appends strings
+ * and names the paths to walk; the walker (walk.c), reached by tail call,
+ * appends the names and submits.
+ */
+#ifndef RECORD_H
+#define RECORD_H
+
+#include "memory.h"
+#include "wire.h"
+
+/* Room for one record: two paths and a string of PATH_MAX each, and the fixed part. */
+#define RECORD_ROOM 16384
+#define STRING_ROOM 4096
+#define NAME_ROOM 256
+
+/* Per-CPU: what is being built. Loop state lives here and not in registers, so
+ * that the verifier meets the same state in every iteration. */
+struct scratch {
+	u64 dentry; /* being walked */
+	u64 mount;  /* struct vfsmount */
+	u64 next_dentry; /* of the second path; 0 when there is none */
+	u64 next_mount;
+	u32 cursor; /* next free byte of the record */
+	u32 path;   /* offset of the path_block being filled */
+	u32 next_path;
+	u32 lifecycle; /* output to the buffer of fork, exec and exit */
+	u8 record[RECORD_ROOM];
+};
+
+struct counters {
+	u64 emitted; /* outputs tried */
+	u64 lost;    /* outputs that failed */
+};
+
+MAP(events, MAP_PERF_EVENTS, 4, 4, 1024);
+MAP(lifecycle, MAP_PERF_EVENTS, 4, 4, 1024);
+MAP(scratches, MAP_PERCPU_ARRAY, 4, sizeof(struct scratch), 1);
+MAP(counts, MAP_PERCPU_ARRAY, 4, sizeof(struct counters), RECORD_KINDS);
+/* Which kinds some rule wants: written by the agent. */
+MAP(gates, MAP_ARRAY, 4, 4, RECORD_KINDS);
+/* Thread groups whose file events are not reported: the agent's own roles. */
+MAP(ignored, MAP_HASH, 4, 4, 64);
+/* The walker for each program type. */
+MAP(walk_tracepoint, MAP_PROGRAMS, 4, 4, 1);
+MAP(walk_raw, MAP_PROGRAMS, 4, 4, 1);
+MAP(walk_kprobe, MAP_PROGRAMS, 4, 4, 1);
+
+INLINE struct counters *counters_of(u32 kind)
+{
+	return bpf_map_lookup_elem(&counts, &kind);
+}
+
+INLINE struct scratch *scratch_of_cpu(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&scratches, &zero);
+}
+
+/* Some rule wants this kind, and the current process is not the agent. */
+INLINE int is_wanted(u32 kind)
+{
+	u32 *gate = bpf_map_lookup_elem(&gates, &kind);
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	return gate && *gate && !bpf_map_lookup_elem(&ignored, &tgid);
+}
+
+INLINE void fill_header(struct record *header, u64 task, u32 kind, s32 retval)
+{
+	u64 pid_tgid = bpf_get_current_pid_tgid();
+	u64 cred = MEMBER_U64(task, TASK_CRED);
+
+	header->kind = kind;
+	header->tgid = pid_tgid >> 32;
+	header->tid = pid_tgid;
+	header->retval = retval;
+	header->reserved = 0;
+	bpf_probe_read_kernel(&header->uid, 8 * sizeof(u32), (void *)(cred + CONSTANT(CRED_UID)));
+}
+
+/* The scratch of this CPU with an empty record of this kind and size. */
+INLINE struct scratch *begin_record(u64 task, u32 kind, u32 size, s32 retval)
+{
+	struct scratch *scratch = scratch_of_cpu();
+
+	if (!scratch)
+		return NULL;
+	scratch->cursor = size;
+	scratch->dentry = 0;
+	scratch->mount = 0;
+	scratch->next_dentry = 0;
+	scratch->next_mount = 0;
+	scratch->path = 0;
+	scratch->next_path = 0;
+	scratch->lifecycle = 0;
+	fill_header((struct record *)scratch->record, task, kind, retval);
+	return scratch;
+}
+
+/* Stamps and outputs the record, and counts it either way. */
+INLINE void submit(void *ctx, struct scratch *scratch)
+{
+	struct record *header = (struct record *)scratch->record;
+	struct counters *counters = counters_of(header->kind);
+	u64 size = scratch->cursor;
+	long failed;
+
+	if (size > RECORD_ROOM)
+		size = RECORD_ROOM;
+	header->size = size;
+	header->timestamp = bpf_ktime_get_ns();
+	if (scratch->lifecycle)
+		failed = bpf_perf_event_output(ctx, &lifecycle, BPF_F_CURRENT_CPU,
+					       scratch->record, size);
+	else
+		failed = bpf_perf_event_output(ctx, &events, BPF_F_CURRENT_CPU,
+					       scratch->record, size);
+	if (!counters)
+		return;
+	counters->emitted++;
+	if (failed)
+		counters->lost++;
+}
+
+/* A record that could not reach its walker. */
+INLINE void count_unwalked(struct scratch *scratch)
+{
+	struct record *header = (struct record *)scratch->record;
+	struct counters *counters = counters_of(header->kind);
+
+	if (!counters)
+		return;
+	counters->emitted++;
+	counters->lost++;
+}
+
+#endif

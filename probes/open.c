@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* open, openat, openat2, creat and truncate. */
+#include "include/file.h"
+
+#define O_CREAT_WRITE_TRUNCATE 01101 /* what creat(2) stands for */
+#define O_WRITE_TRUNCATE 01001       /* what truncate(2) is reported as */
+#define FMODE_EXEC 0x20              /* include/linux/fs.h: opened by execve */
+
+INLINE int open_exit(struct syscall_exit *ctx, s32 dirfd, u64 string, u32 flags, u32 mode,
+		     u64 task)
+{
+	struct file_call call = {
+		.kind = RECORD_OPEN,
+		.syscall = ctx->number,
+		.result = ctx->result,
+		.dirfd = dirfd,
+		.descriptor = ctx->result >= 0 ? (s32)ctx->result : NO_DESCRIPTOR,
+		.string = string,
+		.arguments = { flags, mode },
+	};
+
+	report_call(ctx, task, &call);
+	return 0;
+}
+
+/* x86 only: other architectures have no open. Since 2.6.30. */
+SEC("tracepoint/syscalls/sys_exit_open")
+int exit_open(struct syscall_exit *ctx)
+{
+	u64 task = bpf_get_current_task();
+	struct saved_registers registers;
+
+	if (!is_reported(ctx->result) || !is_wanted(RECORD_OPEN))
+		return 0;
+	read_registers(&registers, task);
+	return open_exit(ctx, AT_FDCWD, ARGUMENT_0(registers), ARGUMENT_1(registers),
+			 ARGUMENT_2(registers), task);
+}
+
+/* All kernels. */
+SEC("tracepoint/syscalls/sys_exit_openat")
+int exit_openat(struct syscall_exit *ctx)
+{
+	u64 task = bpf_get_current_task();
+	struct saved_registers registers;
+
+	if (!is_reported(ctx->result) || !is_wanted(RECORD_OPEN))
+		return 0;
+	read_registers(&registers, task);
+	return open_exit(ctx, ARGUMENT_0(registers), ARGUMENT_1(registers), ARGUMENT_2(registers),
+			 ARGUMENT_3(registers), task);
+}
+
+/* Since 5.6; flags and mode are in a struct open_how of the user's. */
+SEC("tracepoint/syscalls/sys_exit_openat2")
+int exit_openat2(struct syscall_exit *ctx)
+{
+	u64 task = bpf_get_current_task();
+	struct saved_registers registers;
+	u64 how[2] = { 0, 0 };
+
+	if (!is_reported(ctx->result) || !is_wanted(RECORD_OPEN))
+		return 0;
+	read_registers(&registers, task);
+	bpf_probe_read_user(how, sizeof(how), (void *)ARGUMENT_2(registers));
+	return open_exit(ctx, ARGUMENT_0(registers), ARGUMENT_1(registers), how[0], how[1], task);
+}
+
+/* x86 only. */
+SEC("tracepoint/syscalls/sys_exit_creat")
+int exit_creat(struct syscall_exit *ctx)
+{
+	u64 task = bpf_get_current_task();
+	struct saved_registers registers;
+
+	if (!is_reported(ctx->result) || !is_wanted(RECORD_OPEN))
+		return 0;
+	read_registers(&registers, task);
+	return open_exit(ctx, AT_FDCWD, ARGUMENT_0(registers), O_CREAT_WRITE_TRUNCATE,
+			 ARGUMENT_1(registers), task);
+}
+
+/* All kernels. The result is no descriptor: the path comes from the string. */
+SEC("tracepoint/syscalls/sys_exit_truncate")
+int exit_truncate(struct syscall_exit *ctx)
+{
+	u64 task = bpf_get_current_task();
+	struct saved_registers registers;
+
+	if (!is_reported(ctx->result) || !is_wanted(RECORD_OPEN))
+		return 0;
+	read_registers(&registers, task);
+	struct file_call call = {
+		.kind = RECORD_OPEN,
+		.syscall = ctx->number,
+		.result = ctx->result,
+		.dirfd = AT_FDCWD,
+		.descriptor = NO_DESCRIPTOR,
+		.string = ARGUMENT_0(registers),
+		.arguments = { O_WRITE_TRUNCATE, 0 },
+	};
+	report_call(ctx, task, &call);
+	return 0;
+}
+
+/* struct file *do_filp_open(int dfd, struct filename *, const struct open_flags *): 3.x on. */
+SEC("kprobe/enter_do_filp_open")
+int enter_do_filp_open(struct saved_registers *ctx)
+{
+	u64 flags = PARAMETER_2(ctx);
+	struct pending pending = {
+		.string = MEMBER_U64(PARAMETER_1(ctx), FILENAME_NAME),
+		.dirfd = PARAMETER_0(ctx),
+		.flags = MEMBER_U32(flags, OPEN_FLAGS_FLAG),
+	};
+
+	pending.arguments[0] = pending.flags;
+	pending.arguments[1] = MEMBER_U16(flags, OPEN_FLAGS_MODE);
+	return remember(RECORD_OPEN, &pending);
+}
+
+SEC("kretprobe/exit_do_filp_open")
+int exit_do_filp_open(struct saved_registers *ctx)
+{
+	u64 returned = RETURNED(ctx);
+	s64 result = (s64)returned < 0 && (s64)returned >= -4095 ? (s64)returned : 0;
+	struct pending pending;
+
+	if (!recall(&pending) || pending.flags & FMODE_EXEC || !is_reported(result))
+		return 0;
+	if (result == 0) {
+		u64 path = returned + CONSTANT(FILE_PATH);
+
+		pending.mount = read_u64(path + CONSTANT(PATH_MNT));
+		pending.dentry = read_u64(path + CONSTANT(PATH_DENTRY));
+	}
+	return report_function(ctx, RECORD_OPEN, &pending, result);
+}
+
+/* long vfs_truncate(const struct path *, loff_t): 3.8 on. */
+SEC("kprobe/enter_vfs_truncate")
+int enter_vfs_truncate(struct saved_registers *ctx)
+{
+	u64 path = PARAMETER_0(ctx);
+	struct pending pending = {
+		.mount = read_u64(path + CONSTANT(PATH_MNT)),
+		.dentry = read_u64(path + CONSTANT(PATH_DENTRY)),
+		.dirfd = AT_FDCWD,
+		.arguments = { O_WRITE_TRUNCATE, 0 },
+	};
+
+	return remember(RECORD_OPEN, &pending);
+}
+
+SEC("kretprobe/exit_vfs_truncate")
+int exit_vfs_truncate(struct saved_registers *ctx)
+{
+	s64 result = (s64)RETURNED(ctx);
+	struct pending pending;
+
+	if (!recall(&pending) || !is_reported(result))
+		return 0;
+	return report_function(ctx, RECORD_OPEN, &pending, result);
+}

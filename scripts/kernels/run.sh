@@ -1,0 +1,56 @@
+#!/bin/bash
+# run.sh [TEST...]: runs the end-to-end tests in a virtual machine with another kernel, Debian's 6.1,
+# whose kprobes carry the probes. Shows the tests' output, which ends with their closing line, and
+# exits with their code.
+# VM_COMMAND=FILE runs that static program or busybox script in the machine instead of the tests.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+: "${BUILD_DIR:?run this through make}" "${BINARY:?run this through make}" "${E2E:?run this through make}"
+: "${TOOLS_DIR:?run this through make}"
+HERE=$ROOT/scripts/kernels
+WORK=$BUILD_DIR/kernels
+KERNEL_DIR=$WORK/6.1
+
+# The command of the machine: the runner, told by environment where things are.
+write_command() {
+  cat >"$WORK/run" <<RUN
+#!/bin/sh
+export SECURITY_AGENT_BIN=/test/security-agent SECURITY_AGENT_TOOLS=/test/tools
+export DD_RUNTIME_SECURITY_CONFIG_NETWORK_INTERFACES_INCLUDE='cwst*'
+export SECURITY_AGENT_VM=1
+cd /tmp && exec /test/e2e $(printf '%q ' "$@")
+RUN
+}
+
+build_initramfs() {
+  local files=("$WORK/vmexit" "$BINARY:test/security-agent" "$E2E:test/e2e") tool
+  for tool in "$TOOLS_DIR"/*; do
+    [ ! -x "$tool" ] || files+=("$tool:test/tools/${tool##*/}")
+  done
+  files+=("$WORK/run:test/run")
+  chmod +x "$WORK/run"
+  "$HERE/initramfs.sh" "$WORK/initramfs.gz" "$KERNEL_DIR" "${files[@]}"
+}
+
+if [ "$ARCH" != x86_64 ]; then
+  echo "skip kernels: the virtual machine needs an x86-64 host"
+  echo "0 passed, 0 failed, 1 skipped"
+  exit
+fi
+mkdir -p "$WORK"
+"$HERE/fetch.sh" "$KERNEL_DIR"
+"${CC:-cc}" -O2 -Wall -Wextra -static -o "$WORK/vmexit" "$HERE/vmexit.c"
+if [ -n "${VM_COMMAND:-}" ]; then cp "$VM_COMMAND" "$WORK/run"; else write_command "$@"; fi
+build_initramfs
+: >"$WORK/output"
+release=$(cat "$KERNEL_DIR/release")
+say "booting $release"
+code=0
+"$HERE/boot.sh" "$KERNEL_DIR/root/boot/vmlinuz-$release" "$WORK/initramfs.gz" "$WORK/output" \
+  >"$WORK/console" || code=$?
+tr -d '\r' <"$WORK/output"
+if [ "$code" != 0 ]; then
+  say "ended with code $code; the last lines of the console ($WORK/console):"
+  tail -n 20 "$WORK/console" | tr -d '\r' >&2
+fi
+exit "$code"

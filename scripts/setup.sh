@@ -1,0 +1,152 @@
+#!/bin/bash
+# setup.sh build|test: installs what building (and testing) needs, and only what is missing.
+# Debian and Ubuntu first; Fedora and Alpine by the names that their packages have there.
+# With OFFLINE=1 nothing is installed: what is missing is named.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+cd "$ROOT"
+
+CHANNEL=$(sed -n 's/^channel *= *"\(.*\)"/\1/p' rust-toolchain.toml)
+RUSTUP_HELP="install rustup as https://rustup.rs tells, open a new shell and try again"
+missing=()
+
+# need COMMAND|FILE DEBIAN FEDORA ALPINE: notes the distribution's package when the first is absent.
+need() {
+  case $1 in
+    /*) [ ! -e "$1" ] || return 0 ;;
+    *) ! have "$1" || return 0 ;;
+  esac
+  case $manager in
+    apt-get) missing+=("$2") ;;
+    dnf) missing+=("$3") ;;
+    apk) missing+=("$4") ;;
+    *) missing+=("$1") ;;
+  esac
+}
+
+need_build_tools() {
+  need make make make make
+  need git git git git
+  need tar tar tar tar
+  need gzip gzip gzip gzip
+  need cc gcc gcc gcc
+  need /usr/include/stdio.h libc6-dev glibc-devel musl-dev
+  need /etc/ssl/certs ca-certificates ca-certificates ca-certificates
+  # Probes that came compiled, as in a bundle, need no BPF compiler.
+  [ -z "${OFFLINE:-}" ] || [ ! -e "probes/compiled/agent.$ARCH.o" ] || return 0
+  need clang clang clang clang
+  need llvm-objcopy llvm llvm llvm
+}
+
+need_test_tools() {
+  need python3 python3 python3 python3
+  need ip iproute2 iproute iproute2
+  need ps procps procps-ng procps
+  need unshare util-linux util-linux util-linux
+  [ "$manager" != dnf ] || need /usr/lib64/libc.a libc glibc-static musl-dev
+  [ "$ARCH" = x86_64 ] || return 0
+  need qemu-system-x86_64 qemu-system-x86 qemu-system-x86-core qemu-system-x86_64
+  need cpio cpio cpio cpio
+  need busybox busybox-static busybox busybox-static
+  # Kernels for the virtual machine are Debian packages.
+  need dpkg-deb dpkg dpkg dpkg
+}
+
+install_packages() {
+  say "installing $*"
+  case $manager in
+    apt-get) apt_install "$@" ;;
+    dnf) as_root dnf install -y "$@" ;;
+    apk) as_root apk add "$@" ;;
+    *) die "knows apt-get, dnf and apk only; install these yourself: $*" ;;
+  esac
+}
+
+# The package lists of a fresh machine are empty or old: the first try may fail.
+apt_install() {
+  local apt=(apt-get -y -o Dpkg::Lock::Timeout=300)
+  local install=(env DEBIAN_FRONTEND=noninteractive "${apt[@]}" install --no-install-recommends)
+  as_root "${install[@]}" "$@" >/dev/null 2>&1 && return
+  as_root "${apt[@]}" update
+  as_root "${install[@]}" "$@"
+}
+
+refuse_offline() { [ -z "${OFFLINE:-}" ] || die "missing, and OFFLINE=1 installs nothing: $*"; }
+
+install_missing() {
+  [ ${#missing[@]} -gt 0 ] || return 0
+  refuse_offline "${missing[*]}"
+  install_packages "${missing[@]}"
+}
+
+# Debian's rustup package (from 13 on) brings cargo itself; those of Fedora and Alpine bring rustup-init.
+install_rustup() {
+  refuse_offline cargo
+  if [ "$manager" = none ] || { [ "$manager" = apt-get ] && ! apt_offers rustup; }; then
+    die "cargo $CHANNEL or newer is missing and this distribution has no rustup package: $RUSTUP_HELP"
+  fi
+  install_packages rustup
+  have rustup || rustup-init -y --no-modify-path --default-toolchain none
+}
+
+apt_offers() {
+  [ -n "$(apt-cache pkgnames "$1" | grep -x "$1")" ] && return
+  as_root apt-get -y update >/dev/null
+  [ -n "$(apt-cache pkgnames "$1" | grep -x "$1")" ]
+}
+
+# Whether version $1 is at least $2.
+at_least() { printf '%s\n%s\n' "$2" "$1" | sort -V -C; }
+
+# The toolchain's directory; fails where it is not installed.
+sysroot() { RUSTUP_AUTO_INSTALL=0 rustc --print sysroot 2>/dev/null; }
+
+setup_rust() {
+  have cargo || have rustup || install_rustup
+  if have rustup; then
+    sysroot >/dev/null || install_toolchain
+  else
+    local version
+    version=$(rustc --version | cut -d' ' -f2)
+    at_least "$version" "$CHANNEL" || die "cargo is $version, needed is $CHANNEL: $RUSTUP_HELP"
+  fi
+  local root
+  root=$(sysroot) || die "rustc does not run: $RUSTUP_HELP"
+  [ -d "$root/lib/rustlib/$TARGET/lib" ] || add_target
+  [ "$mode" = test ] || return 0
+  [ -x "$root/bin/cargo-clippy" ] && [ -x "$root/bin/cargo-fmt" ] || add_components
+}
+
+install_toolchain() {
+  refuse_offline "the Rust toolchain $CHANNEL"
+  say "installing the Rust toolchain $CHANNEL"
+  rustup toolchain install "$CHANNEL" --profile minimal -c clippy -c rustfmt -t "$TARGET"
+}
+
+# rustup does not add a target that rust-toolchain.toml lists when it may not install by itself.
+add_target() {
+  refuse_offline "the Rust target $TARGET"
+  have rustup || die "this Rust lacks the target $TARGET: $RUSTUP_HELP"
+  say "adding the Rust target $TARGET"
+  rustup target add --toolchain "$CHANNEL" "$TARGET"
+}
+
+add_components() {
+  refuse_offline "clippy and rustfmt"
+  have rustup || die "this Rust lacks clippy or rustfmt: install them, or $RUSTUP_HELP"
+  say "adding clippy and rustfmt"
+  rustup component add --toolchain "$CHANNEL" clippy rustfmt
+}
+
+mode=${1:-}
+manager=none
+for candidate in apt-get dnf apk; do
+  ! have "$candidate" || { manager=$candidate && break; }
+done
+case $mode in
+  build) need_build_tools ;;
+  test) need_build_tools && need_test_tools ;;
+  *) die "usage: setup.sh build|test" ;;
+esac
+install_missing
+setup_rust
