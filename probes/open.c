@@ -5,6 +5,8 @@
 #define O_CREAT_WRITE_TRUNCATE 01101 /* what creat(2) stands for */
 #define O_WRITE_TRUNCATE 01001       /* what truncate(2) is reported as */
 #define FMODE_EXEC 0x20              /* include/linux/fs.h: opened by execve */
+#define O_LARGEFILE 0100000          /* added by the kernel for 64-bit tasks */
+#define PERMISSIONS 07777            /* the kernel adds the file type to the mode */
 
 INLINE int open_exit(struct syscall_exit *ctx, s32 dirfd, u64 string, u32 flags, u32 mode,
 		     u64 task)
@@ -114,8 +116,8 @@ int enter_do_filp_open(struct saved_registers *ctx)
 		.flags = MEMBER_U32(flags, OPEN_FLAGS_FLAG),
 	};
 
-	pending.arguments[0] = pending.flags;
-	pending.arguments[1] = MEMBER_U16(flags, OPEN_FLAGS_MODE);
+	pending.arguments[0] = pending.flags & ~O_LARGEFILE;
+	pending.arguments[1] = MEMBER_U16(flags, OPEN_FLAGS_MODE) & PERMISSIONS;
 	return remember(RECORD_OPEN, &pending);
 }
 

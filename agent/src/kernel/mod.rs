@@ -95,7 +95,7 @@ impl From<program::Error> for Error {
 }
 
 /// What the user may choose.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// A BTF file for kernels that show none.
     pub btf_file: Option<PathBuf>,
@@ -103,6 +103,8 @@ pub struct Options {
     pub disabled_hooks: Vec<String>,
     /// Bytes of one CPU's event ring; 0 computes it.
     pub buffer_size: usize,
+    /// Whether kprobes may be used where the kernel has them.
+    pub use_kprobes: bool,
 }
 
 /// How one event type is seen.
@@ -284,7 +286,7 @@ impl Probes {
                 notes.push(format!("{}: switched off by configuration", place.target));
                 continue;
             } else if rung.name == "kprobe" {
-                self.attach_kprobe(place)
+                setup.allow_kprobes().and_then(|()| self.attach_kprobe(place))
             } else {
                 setup.attach(place).map(|hook| hooks.push(hook))
             };
@@ -361,6 +363,13 @@ impl<'a> Setup<'a> {
     fn is_disabled(&self, place: &HookPlace) -> bool {
         let disabled = &self.options.disabled_hooks;
         disabled.iter().any(|name| name == place.target)
+    }
+
+    fn allow_kprobes(&self) -> Result<(), String> {
+        match self.options.use_kprobes {
+            true => Ok(()),
+            false => Err("switched off by configuration".to_string()),
+        }
     }
 
     /// Loads a program; once more without the newest helper when the kernel refuses it.

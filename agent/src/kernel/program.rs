@@ -78,8 +78,6 @@ pub struct Loaded {
 
 /// A program that runs; it is detached when this is dropped.
 pub struct Hook {
-    /// Section of the program.
-    pub section: String,
     /// Keeps the program.
     pub program: OwnedFd,
     /// Keeps the attachment.
@@ -155,8 +153,8 @@ fn use_old_reads(code: &mut [u8]) {
 
 /// Attaches a loaded program to what its section names.
 pub fn attach(loaded: Loaded, tracefs: &Tracefs) -> Result<Hook, Error> {
-    let section = loaded.section.clone();
-    let (kind, target) = section.split_once('/').unwrap_or((&section, ""));
+    let section = loaded.section;
+    let (kind, target) = section.split_once('/').unwrap_or((section.as_str(), ""));
     let link = match kind {
         "tracepoint" => attach_tracepoint(target, &section, loaded.fd.as_fd(), tracefs)?,
         "raw_tracepoint" => attach_raw(Some(target), &section, loaded.fd.as_fd())?,
@@ -164,7 +162,6 @@ pub fn attach(loaded: Loaded, tracefs: &Tracefs) -> Result<Hook, Error> {
         other => return Err(Error::UnknownKind(other.to_string())),
     };
     Ok(Hook {
-        section,
         program: loaded.fd,
         _link: link,
     })

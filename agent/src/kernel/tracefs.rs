@@ -46,11 +46,6 @@ impl Tracefs {
             .custom_flags(libc::O_NONBLOCK)
             .open(self.root.join(path))
     }
-
-    /// Whether it was mounted for this process alone.
-    pub fn is_private(&self) -> bool {
-        self._mount.is_some()
-    }
 }
 
 /// A detached mount of a file system that needs no source (fsopen(2), fsmount(2)).

@@ -56,10 +56,18 @@ fn uses_other_events(expression: &Expression, macros: &Macros, enabled: &[&str])
     let mut names = Names {
         macros,
         macros_seen: HashSet::new(),
+        pending: Vec::new(),
         found: false,
         enabled,
     };
     names.expression(expression);
+    // One macro after the other, so that a long chain of macros is no deep recursion.
+    while let Some(definition) = names.pending.pop() {
+        match definition {
+            Macro::Expression(expression) => names.expression(expression),
+            Macro::Array(array) => names.array(array),
+        }
+    }
     names.found
 }
 
@@ -67,6 +75,7 @@ fn uses_other_events(expression: &Expression, macros: &Macros, enabled: &[&str])
 struct Names<'a> {
     macros: &'a Macros,
     macros_seen: HashSet<&'a str>,
+    pending: Vec<&'a Macro>,
     found: bool,
     enabled: &'a [&'a str],
 }
@@ -109,10 +118,7 @@ impl<'a> Names<'a> {
     fn name(&mut self, name: &'a str) {
         if let Some(definition) = self.macros.get(name) {
             if self.macros_seen.insert(name) {
-                match definition {
-                    Macro::Expression(expression) => self.expression(expression),
-                    Macro::Array(array) => self.array(array),
-                }
+                self.pending.push(definition);
             }
         } else if let Some((prefix, _)) = name.split_once('.') {
             let known = EVENT_PREFIXES.contains(&prefix);

@@ -103,6 +103,11 @@ impl Subscribers {
         self.readers.iter().filter(|reader| reader.wants.is_some()).count()
     }
 
+    /// Connections, whether they have said what they want or not.
+    pub(super) fn connected(&self) -> usize {
+        self.readers.len()
+    }
+
     /// Lines that no reader got: the backlog was full.
     pub(super) fn lost(&self) -> u64 {
         self.lost

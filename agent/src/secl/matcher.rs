@@ -161,18 +161,18 @@ impl Table {
         }
     }
 
-    /// FNV-1a over the bytes, or over their lower case.
+    /// Mixes the bytes in words of eight, of their lower case where case does not count.
     fn hash(&self, text: &str) -> usize {
-        let step =
-            |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        let start = 0xcbf2_9ce4_8422_2325;
-        let hash = if self.fold_case {
-            text.bytes()
-                .map(|byte| byte.to_ascii_lowercase())
-                .fold(start, step)
-        } else {
-            text.bytes().fold(start, step)
-        };
+        let (words, rest) = text.as_bytes().as_chunks::<8>();
+        let mut last = [0; 8];
+        last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+        let hash = words.iter().chain([&last]).fold(0, |hash: u64, word| {
+            let mut word = *word;
+            if self.fold_case {
+                word.make_ascii_lowercase();
+            }
+            (hash.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        });
         // The low bits choose the slot; the high ones are better mixed.
         (hash ^ (hash >> 32)) as usize
     }

@@ -96,6 +96,8 @@ impl Wildcard {
 /// Path components, each a wildcard.
 #[derive(Clone, Debug)]
 pub struct Glob {
+    /// What stands before the first star; most paths fail here already.
+    prefix: Box<str>,
     components: Vec<Wildcard>,
     /// Whether the pattern ends with `/**`.
     beneath: bool,
@@ -135,6 +137,7 @@ impl Glob {
                 .collect(),
         };
         Ok(Glob {
+            prefix: pattern.split('*').next().unwrap_or("").into(),
             components,
             beneath,
         })
@@ -142,6 +145,9 @@ impl Glob {
 
     /// Whether the whole path matches.
     pub fn matches(&self, path: &str) -> bool {
+        if !path.starts_with(&*self.prefix) {
+            return false;
+        }
         let mut parts = path.split('/');
         let each = self.components.iter().all(|component| match parts.next() {
             Some(part) => component.matches(part),

@@ -7,44 +7,23 @@
 mod names;
 mod operators;
 mod suggest;
+mod value;
 
 use super::ast::{Array, ArrayKind, Chain, Expression, ExpressionKind, Macro, UnaryOperator};
 use super::ast::{BitOperator, LogicOperator, SumOperator};
 use super::compile::{self, Compiled, Int, IntValue, Ip, Select, Test, Text, Which, MAX_REGISTERS};
 use super::matcher::TextItem;
-use super::types::{Constant, Field, FieldId, IpNet, Kind, Scheme, TextKind};
+use super::types::{Field, FieldId, Kind, Scheme, TextKind};
 use super::{Error, Macros};
 use names::{Index, View};
 use std::ops::Range;
+use value::{List, Value};
 
 /// How deep the tree may get, macros included. The parser's own limit alone leads to 400.
 const MAX_DEPTH: usize = 500;
 
 /// How many nodes and list elements a rule may have, macros expanded.
 const MAX_NODES: usize = 100_000;
-
-/// A part of an expression with its type.
-#[derive(Debug)]
-pub(super) enum Value {
-    Test(Test),
-    Int(Int),
-    Text(Text, TextKind),
-    /// A pattern or regexp.
-    Item(TextItem),
-    Ip(Ip),
-    List(List),
-}
-
-/// A list of constants.
-#[derive(Debug)]
-pub(super) enum List {
-    /// Of no type yet.
-    Empty,
-    Ints(Vec<i64>),
-    /// With the bytes in the rule that an error is about.
-    Texts(Vec<(TextItem, Range<usize>)>),
-    Ips(Vec<IpNet>),
-}
 
 /// Checks a whole rule.
 pub(super) fn rule(
@@ -480,91 +459,5 @@ impl Select {
     /// Whether an element of the one belongs with the same element of the other.
     fn goes_along_with(&self, other: &Select) -> bool {
         self == other || (self.which == other.which && self.which != Which::Every)
-    }
-}
-
-impl Int {
-    fn constant(value: i64) -> Int {
-        Int {
-            value: IntValue::Constant(value),
-            over: None,
-        }
-    }
-}
-
-impl Value {
-    fn constant(constant: Constant) -> Value {
-        match constant {
-            Constant::Int(value) => Value::Int(Int::constant(value)),
-            Constant::Bool(value) => Value::Test(Test::Constant(value)),
-            Constant::Text(text) => Value::Text(Text::Constant(text.into()), TextKind::Plain),
-        }
-    }
-
-    /// What it is, with an article.
-    pub(super) fn describe(&self) -> &'static str {
-        match self {
-            Value::Test(_) => "a boolean",
-            Value::Int(_) => "a number",
-            Value::Text(..) => "a string",
-            Value::Item(TextItem::Regexp(_)) => "a regexp",
-            Value::Item(_) => "a pattern",
-            Value::Ip(_) => "an IP address",
-            Value::List(_) => "a list",
-        }
-    }
-
-    /// Whether it needs no record.
-    pub(super) fn is_constant(&self) -> bool {
-        match self {
-            Value::Test(test) => matches!(test, Test::Constant(_)),
-            Value::Int(int) => int.value.constant().is_some(),
-            Value::Text(text, _) => matches!(text, Text::Constant(_)),
-            Value::Ip(ip) => matches!(ip, Ip::Constant(_)),
-            Value::Item(_) | Value::List(_) => true,
-        }
-    }
-
-    /// A constant as a list of one, a list as it is, anything else not at all.
-    pub(super) fn into_list(self, span: &Range<usize>) -> Option<List> {
-        let texts = |item| List::Texts(vec![(item, span.clone())]);
-        match self {
-            Value::List(list) => Some(list),
-            Value::Int(int) => int.value.constant().map(|value| List::Ints(vec![value])),
-            Value::Text(Text::Constant(text), _) => Some(texts(TextItem::Plain(text.into()))),
-            Value::Item(item) => Some(texts(item)),
-            Value::Ip(Ip::Constant(net)) => Some(List::Ips(vec![net])),
-            Value::Text(..) | Value::Ip(_) | Value::Test(_) => None,
-        }
-    }
-}
-
-impl List {
-    fn describe(&self) -> &'static str {
-        match self {
-            List::Empty => "nothing",
-            List::Ints(_) => "a number",
-            List::Texts(_) => "a string",
-            List::Ips(_) => "an IP address",
-        }
-    }
-
-    /// Both together. The error is a sentence.
-    fn with(mut self, part: List) -> Result<List, String> {
-        match (&mut self, part) {
-            (_, List::Empty) => {}
-            (List::Empty, part) => return Ok(part),
-            (List::Ints(all), List::Ints(mut more)) => all.append(&mut more),
-            (List::Texts(all), List::Texts(mut more)) => all.append(&mut more),
-            (List::Ips(all), List::Ips(mut more)) => all.append(&mut more),
-            (all, part) => {
-                return Err(format!(
-                    "a list holds values of one type; this is {}, the first is {}",
-                    part.describe(),
-                    all.describe()
-                ));
-            }
-        }
-        Ok(self)
     }
 }

@@ -3,7 +3,7 @@
 //! Only the types decide here which test it is, and whether there is one at all. Errors point at the
 //! operand that does not fit.
 
-use super::{List, Value};
+use super::value::{List, Value};
 use crate::secl::ast::{CompareOperator, Membership};
 use crate::secl::compile::{Ip, Order, Quantifier, Select, Test, Text, Which};
 use crate::secl::matcher::{TextItem, TextMatcher};

@@ -1,0 +1,237 @@
+//! Layers of configuration laid over each other: defaults, files in order, the environment.
+//!
+//! A [`Request`] says which files and which environment; [`Settings::load`] answers with the value
+//! of every key and where it came from. Nothing here fails: what could not be used is in the
+//! warnings (one value was ignored) and errors (a whole file was) of the settings.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use serde_yaml::Value as Yaml;
+
+use super::file::Layer;
+use super::keys::{self, variable_of, Key};
+use super::value::Value;
+use super::{Settings, Source};
+
+/// Directory of the files that are read when none is named.
+pub const DIRECTORY: &str = "/etc/datadog-agent";
+/// Files of the agent in that directory; later ones win.
+pub const AGENT_FILES: [&str; 2] = ["datadog.yaml", "security-agent.yaml"];
+/// File of system-probe in that directory; it wins over those of the agent.
+pub const PROBE_FILE: &str = "system-probe.yaml";
+
+/// What to load.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// Files that were named with `--cfgpath`; empty for the usual ones.
+    pub cfgpaths: Vec<PathBuf>,
+    /// File that was named with `--sysprobe-config`; `None` for the usual one.
+    pub sysprobe_config: Option<PathBuf>,
+    /// What `runtime_security_config.enabled` is when nobody says anything.
+    pub enabled_by_default: bool,
+    /// The variables of the environment that begin with `DD_`.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl Request {
+    /// The usual files and the environment of this process.
+    pub fn standard() -> Request {
+        let texts = |(name, value): (OsString, OsString)| {
+            Some((
+                name.into_string().ok()?,
+                value.to_string_lossy().into_owned(),
+            ))
+        };
+        let environment = std::env::vars_os()
+            .filter_map(texts)
+            .filter(|(name, value)| name.starts_with("DD_") && !value.trim().is_empty())
+            .collect();
+        Request {
+            environment,
+            ..Request::default()
+        }
+    }
+}
+
+impl Settings {
+    /// Reads files and environment; see the module for what happens to errors.
+    pub fn load(request: &Request) -> Settings {
+        let mut settings = Settings::empty(request.enabled_by_default);
+        let layers = read_layers(request, &mut settings);
+        for layer in &layers {
+            settings.warnings.extend(layer.warnings.iter().cloned());
+            settings.warn_about_shapes(layer);
+        }
+        for key in keys::ALL {
+            settings.resolve(key, &layers, &request.environment);
+        }
+        settings.resolve_enabled(&layers, &request.environment);
+        settings
+    }
+
+    /// The old name of a key wins over its present one, the environment over files, later files
+    /// over earlier ones.
+    fn resolve(
+        &mut self,
+        key: &'static Key,
+        layers: &[Layer],
+        environment: &BTreeMap<String, String>,
+    ) {
+        if let Some(old) = key.old_name() {
+            let variables = [variable_of(&old)];
+            let mut found = self.candidates(key, &old, &variables, layers, environment);
+            if let Some((value, source)) = found.pop() {
+                self.warnings
+                    .push(format!("{old} ({source}) is deprecated; use {}", key.name));
+                self.values.insert(key.name, (value, source));
+                return;
+            }
+        }
+        let mut found = self.candidates(key, key.name, &key.variable_names(), layers, environment);
+        if let Some(winner) = found.pop() {
+            self.values.insert(key.name, winner);
+        }
+    }
+
+    /// One `false` anywhere wins, whatever comes later.
+    fn resolve_enabled(&mut self, layers: &[Layer], environment: &BTreeMap<String, String>) {
+        let key = &keys::ENABLED;
+        let before = self.warnings.len();
+        let found = self.candidates(key, key.name, &key.variable_names(), layers, environment);
+        // They were all given when the key was resolved as every other.
+        self.warnings.truncate(before);
+        let off = found
+            .into_iter()
+            .find(|(value, _)| *value == Value::Flag(false));
+        if let Some(winner) = off {
+            self.values.insert(key.name, winner);
+        }
+    }
+
+    /// Every usable value of a key, the winning one last.
+    fn candidates(
+        &mut self,
+        key: &'static Key,
+        name: &str,
+        variables: &[String],
+        layers: &[Layer],
+        environment: &BTreeMap<String, String>,
+    ) -> Vec<(Value, Source)> {
+        let mut found = Vec::new();
+        let mut keep =
+            |value: Result<Value, _>, source: Source, warnings: &mut Vec<String>| match value {
+                Ok(value) => found.push((value, source)),
+                Err(_) => warnings.push(format!(
+                    "{name} ({source}) is ignored: it must be {}",
+                    key.kind.expected()
+                )),
+            };
+        for layer in layers {
+            match layer.values.get(name) {
+                None | Some(Yaml::Null) => {}
+                Some(yaml) => {
+                    let source = Source::File(layer.path.clone());
+                    keep(Value::from_yaml(key.kind, yaml), source, &mut self.warnings);
+                }
+            }
+        }
+        for variable in variables.iter().rev() {
+            if let Some(text) = environment.get(variable) {
+                let source = Source::Environment(variable.clone());
+                keep(Value::from_text(key.kind, text), source, &mut self.warnings);
+            }
+        }
+        found
+    }
+
+    /// Names values that stand where a section belongs, and sections where a value belongs.
+    fn warn_about_shapes(&mut self, layer: &Layer) {
+        for (name, yaml) in &layer.values {
+            let empty = match yaml {
+                Yaml::Null => true,
+                Yaml::Mapping(entries) => entries.is_empty(),
+                _ => false,
+            };
+            if let Some(problem) = shape_problem(name).filter(|_| !empty) {
+                let file = layer.path.display();
+                self.warnings
+                    .push(format!("{name} ({file}) is ignored: {problem}"));
+            }
+        }
+    }
+}
+
+/// What is wrong with a value under this name, going by the names of the known keys.
+fn shape_problem(name: &str) -> Option<String> {
+    for key in keys::ALL {
+        for known in [Some(key.name.to_owned()), key.old_name()]
+            .into_iter()
+            .flatten()
+        {
+            if is_below(&known, name) {
+                return Some("it is a section, write its keys below it".to_owned());
+            }
+            if is_below(name, &known) {
+                return Some(format!("{known} must be {}", key.kind.expected()));
+            }
+        }
+    }
+    None
+}
+
+/// Whether `name` lies below the section `section`.
+fn is_below(name: &str, section: &str) -> bool {
+    name.strip_prefix(section)
+        .is_some_and(|rest| rest.starts_with('.'))
+}
+
+fn read_layers(request: &Request, settings: &mut Settings) -> Vec<Layer> {
+    if !request.cfgpaths.is_empty()
+        && request
+            .cfgpaths
+            .iter()
+            .all(|path| path.as_os_str().is_empty())
+    {
+        settings
+            .errors
+            .push("no Security Agent config files to load, exiting".to_owned());
+    }
+    let mut layers = Vec::new();
+    for (path, named) in paths(request) {
+        match Layer::read(&path) {
+            Ok(layer) => layers.push(layer),
+            Err(error) if error.is_missing() && !named => {}
+            Err(error) => settings.errors.push(error.to_string()),
+        }
+    }
+    layers
+}
+
+/// The files in the order in which they are laid over each other, and whether somebody named them.
+fn paths(request: &Request) -> Vec<(PathBuf, bool)> {
+    let usual = |name: &str| (Path::new(DIRECTORY).join(name), false);
+    let [agent_file, _] = AGENT_FILES;
+    let mut paths: Vec<_> = match request.cfgpaths.as_slice() {
+        [] => AGENT_FILES.into_iter().map(usual).collect(),
+        named => named
+            .iter()
+            .filter(|path| !path.as_os_str().is_empty())
+            .map(|path| (within(path, agent_file), true))
+            .collect(),
+    };
+    paths.push(match &request.sysprobe_config {
+        Some(path) => (within(path, PROBE_FILE), true),
+        None => usual(PROBE_FILE),
+    });
+    paths
+}
+
+/// A directory stands for the file of this name in it.
+fn within(path: &Path, name: &str) -> PathBuf {
+    if path.is_dir() {
+        return path.join(name);
+    }
+    path.to_owned()
+}

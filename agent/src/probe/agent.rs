@@ -1,0 +1,508 @@
+//! The loop of system-probe and what it looks after.
+
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+use log::{info, warn};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+
+use super::commands::{failure, Command, Commands, SUCCESS};
+use super::connection::Connection;
+use super::pipeline::Pipeline;
+use super::self_test::{Outcome, SelfTest};
+use super::status::{self, LastTest, View};
+use super::subscribers::{Change, Subscribers};
+use super::{host, Error, Options};
+use crate::config::{keys, Settings};
+use crate::event::types::RULE_TYPES;
+use crate::event::wire::Kind;
+use crate::event::{json, Fields};
+use crate::kernel::{self, Counts, EventStream, Probes};
+use crate::policy::{self, RuleSet};
+use crate::resolve::{Clock, Resolver};
+use crate::sys::signals::{Signal, Signals};
+use crate::sys::socket::{Listener, Peer};
+
+const SIGNALS: Token = Token(0);
+const EVENT_SOCKET: Token = Token(1);
+const COMMAND_SOCKET: Token = Token(2);
+const SELF_TEST: Token = Token(3);
+const RING: Token = Token(4);
+const FIRST_PEER: usize = 5;
+/// Longest pause between two turns: bounds how long a record waits in a ring below its watermark.
+const TICK: Duration = Duration::from_millis(20);
+/// Between two looks at the counters.
+const WATCH: Duration = Duration::from_secs(1);
+/// A turn above this is counted in the status.
+const SLOW_TURN: Duration = Duration::from_millis(50);
+/// Kinds whose records pass a gate in the kernel.
+const GATED: [Kind; 3] = [Kind::Open, Kind::Chmod, Kind::Chown];
+/// Connections of each socket at one time.
+const PEERS: usize = 64;
+
+/// system-probe.
+pub(super) struct Agent {
+    poll: Poll,
+    signals: Signals,
+    events: Listener,
+    commands_listener: Listener,
+    commands: Commands,
+    probes: Probes,
+    stream: EventStream,
+    pipeline: Pipeline,
+    self_test: SelfTest,
+    /// Peers whose request waits for the run under way, and for the one after it.
+    waiting: Vec<usize>,
+    queued: Vec<usize>,
+    last_test: Option<LastTest>,
+    policies: Policies,
+    next_token: usize,
+    started: Instant,
+    watched: Instant,
+    reported: Counts,
+    slow_turns: u64,
+    warnings: Vec<String>,
+    sends_report: bool,
+    tests_itself: bool,
+    is_stopping: bool,
+}
+
+/// Where the rules come from.
+struct Policies {
+    directory: PathBuf,
+    default_enabled: bool,
+    options: policy::Options,
+}
+
+impl Policies {
+    fn new(settings: &Settings) -> Policies {
+        Policies {
+            directory: settings.policies_dir(),
+            default_enabled: settings.flag(&keys::POLICIES_DEFAULT_ENABLED),
+            options: policy::Options {
+                host: policy::Host::read(),
+                events: RULE_TYPES.to_vec(),
+            },
+        }
+    }
+
+    /// Reads and compiles everything; what is wrong is logged and stays in the report.
+    fn load(&self, self_test: Option<&SelfTest>) -> RuleSet {
+        let (mut sources, unread) = policy::read_directory(&self.directory, self.default_enabled);
+        sources.extend(self_test.map(SelfTest::policy));
+        let mut rules = RuleSet::load(&sources, &self.options, &Fields);
+        rules.add_unread(&unread);
+        for problem in rules.report().problems() {
+            warn!("{problem}");
+        }
+        for warning in rules.report().policies.iter().flat_map(|policy| &policy.warnings) {
+            warn!("{warning}");
+        }
+        rules
+    }
+}
+
+impl Agent {
+    /// Binds, loads and attaches. The sockets come first: they hold the lowest descriptors, so
+    /// that a killed process's readers hear of it before its hooks are gone.
+    pub(super) fn start(settings: &Settings, options: &Options) -> Result<Agent, Error> {
+        let started = Instant::now();
+        let poll = Poll::new().map_err(|error| Error::Io("polling", error))?;
+        let signals = Signals::block(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])
+            .map_err(|error| Error::Io("taking signals", error))?;
+        let events = Listener::bind(&settings.event_socket()).map_err(Error::Socket)?;
+        let commands_listener = Listener::bind(&settings.command_socket()).map_err(Error::Socket)?;
+        let tests_itself = settings.flag(&keys::SELF_TEST_ENABLED);
+        let self_test = SelfTest::new(&settings.run_path());
+        let policies = Policies::new(settings);
+        let rules = policies.load(tests_itself.then_some(&self_test));
+        let (probes, stream) = Probes::start(&kernel_options(settings)).map_err(Error::Kernel)?;
+        let host = host::read(settings.text(&keys::HOSTNAME));
+        let resolver = resolver(settings, &host.hostname);
+        let subscribers = Subscribers::new(env!("CARGO_PKG_VERSION"), std::process::id());
+        let mut agent = Agent {
+            poll,
+            signals,
+            events,
+            commands_listener,
+            commands: Commands::default(),
+            probes,
+            stream,
+            pipeline: Pipeline::new(resolver, rules, host, subscribers),
+            self_test,
+            waiting: Vec::new(),
+            queued: Vec::new(),
+            last_test: None,
+            policies,
+            next_token: FIRST_PEER,
+            started,
+            watched: started,
+            reported: Counts::default(),
+            slow_turns: 0,
+            warnings: settings.warnings().to_vec(),
+            sends_report: settings.flag(&keys::SELF_TEST_SEND_REPORT),
+            tests_itself,
+            is_stopping: false,
+        };
+        agent.prepare(options)?;
+        Ok(agent)
+    }
+
+    /// What follows once the hooks are attached: nothing that happens now is missed.
+    fn prepare(&mut self, options: &Options) -> Result<(), Error> {
+        self.pipeline.resolver.take_snapshot();
+        for tgid in options.supervisor.into_iter().chain([std::process::id()]) {
+            self.probes.ignore(tgid, true).map_err(Error::Kernel)?;
+        }
+        self.open_gates().map_err(Error::Kernel)?;
+        self.register().map_err(|error| Error::Io("polling", error))?;
+        self.report_rungs();
+        self.publish_rules();
+        if self.tests_itself {
+            self.start_test();
+        }
+        Ok(())
+    }
+
+    fn register(&mut self) -> std::io::Result<()> {
+        let registry = self.poll.registry();
+        registry.register(&mut self.signals, SIGNALS, Interest::READABLE)?;
+        registry.register(&mut self.events, EVENT_SOCKET, Interest::READABLE)?;
+        registry.register(&mut self.commands_listener, COMMAND_SOCKET, Interest::READABLE)?;
+        for descriptor in self.stream.descriptors() {
+            registry.register(&mut SourceFd(&descriptor), RING, Interest::READABLE)?;
+        }
+        Ok(())
+    }
+
+    /// Says how each event type is seen.
+    fn report_rungs(&mut self) {
+        for rung in self.probes.rungs() {
+            let name = rung.kind.name();
+            info!("{name}: {} ({}); blind to {}", rung.rung, rung.hooks.join(", "), rung.blind_to);
+            if rung.rung == "none" {
+                let notes = rung.notes.join("; ");
+                warn!("{name} events cannot be seen: {notes}");
+                self.warnings.push(format!("{name} events cannot be seen: {notes}"));
+            }
+        }
+        let missing = self.probes.missing_offsets();
+        if !missing.is_empty() {
+            warn!("this kernel lacks {}; fields that need them stay empty", missing.join(", "));
+        }
+    }
+
+    /// Lets the kernel report only what some rule is about.
+    fn open_gates(&self) -> Result<(), kernel::Error> {
+        for kind in GATED {
+            let is_wanted = !self.pipeline.rules.rules(kind.name()).is_empty();
+            self.probes.open_gate(kind, is_wanted)?;
+        }
+        Ok(())
+    }
+
+    /// Turns until it is told to end.
+    pub(super) fn run(mut self) -> Result<(), Error> {
+        let mut ready = Events::with_capacity(64);
+        let mut more = false;
+        while !self.is_stopping {
+            let pause = if more { Duration::ZERO } else { TICK };
+            match self.poll.poll(&mut ready, Some(pause)) {
+                Err(error) if error.kind() != std::io::ErrorKind::Interrupted => {
+                    return Err(Error::Io("polling", error));
+                }
+                _ => {}
+            }
+            let turn = Instant::now();
+            more = self.drain();
+            for event in &ready {
+                self.serve(event.token());
+            }
+            self.look_after();
+            self.flush();
+            self.slow_turns += u64::from(turn.elapsed() > SLOW_TURN);
+        }
+        self.stop();
+        Ok(())
+    }
+
+    /// Takes what the probes have; true when more waits.
+    fn drain(&mut self) -> bool {
+        let now = Clock::monotonic_now();
+        let pipeline = &mut self.pipeline;
+        self.stream.turn(now, |record| pipeline.take(record, now))
+    }
+
+    fn serve(&mut self, token: Token) {
+        match token {
+            SIGNALS => self.take_signals(),
+            EVENT_SOCKET | COMMAND_SOCKET => self.accept(token),
+            SELF_TEST | RING => {}
+            Token(peer) if self.pipeline.subscribers.owns(peer) => {
+                let change = self.pipeline.subscribers.ready(peer);
+                self.follow(&change);
+            }
+            Token(peer) => {
+                for command in self.commands.ready(peer) {
+                    self.answer(peer, command);
+                }
+            }
+        }
+    }
+
+    /// The security-agent role's own file events are not news.
+    fn follow(&self, change: &Change) {
+        let result = match change {
+            Change::Role(pid) => self.probes.ignore(*pid, true),
+            Change::Gone(Some(pid)) => self.probes.ignore(*pid, false),
+            Change::None | Change::Gone(None) => Ok(()),
+        };
+        if let Err(error) = result {
+            warn!("{error}");
+        }
+    }
+
+    fn take_signals(&mut self) {
+        while let Some(signal) = self.signals.next() {
+            match signal {
+                Signal::SIGHUP => self.reload(),
+                _ => self.is_stopping = true,
+            }
+        }
+    }
+
+    fn accept(&mut self, socket: Token) {
+        loop {
+            let listener = match socket {
+                EVENT_SOCKET => &self.events,
+                _ => &self.commands_listener,
+            };
+            match listener.accept() {
+                Ok(Some(peer)) => self.admit(socket, peer),
+                Ok(None) => return,
+                Err(error) => return warn!("a connection could not be accepted: {error}"),
+            }
+        }
+    }
+
+    fn admit(&mut self, socket: Token, peer: Peer) {
+        if !peer.admitted {
+            let credentials = peer.credentials;
+            warn!("process {} of user {} was refused", credentials.pid, credentials.uid);
+            return;
+        }
+        let is_reader = socket == EVENT_SOCKET;
+        let (line, room) = if is_reader { Subscribers::LIMITS } else { Commands::LIMITS };
+        let mut connection = Connection::new(peer.stream, peer.credentials, line, room);
+        let token = self.next_token;
+        self.next_token += 1;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let registry = self.poll.registry();
+        if let Err(error) = registry.register(connection.stream(), Token(token), interest) {
+            return warn!("a connection could not be polled: {error}");
+        }
+        if is_reader && self.pipeline.subscribers.connected() < PEERS {
+            self.pipeline.subscribers.add(token, connection);
+        } else if !is_reader && self.commands.connected() < PEERS {
+            self.commands.add(token, connection);
+        }
+    }
+
+    fn answer(&mut self, peer: usize, command: Command) {
+        match command {
+            Command::Status => {
+                let reply = self.status();
+                self.commands.reply(peer, &reply);
+            }
+            Command::LoadedPolicies => {
+                let report = serde_json::json!({
+                    "ok": true,
+                    "report": self.pipeline.rules.report(),
+                });
+                self.commands.reply(peer, &report.to_string());
+            }
+            Command::ReloadPolicies => {
+                self.reload();
+                self.commands.reply(peer, SUCCESS);
+            }
+            Command::Stop => {
+                self.commands.reply(peer, SUCCESS);
+                self.is_stopping = true;
+            }
+            Command::SelfTest if !self.tests_itself => {
+                let sentence = failure("self-tests are disabled");
+                self.commands.reply(peer, &sentence);
+            }
+            Command::SelfTest if self.self_test.is_running() => self.queued.push(peer),
+            Command::SelfTest => {
+                self.waiting.push(peer);
+                self.start_test();
+            }
+        }
+    }
+
+    fn status(&self) -> String {
+        let limit = self.pipeline.resolver.limit();
+        status::reply(&View {
+            uptime: self.started.elapsed(),
+            probes: &self.probes,
+            counts: self.probes.counts().unwrap_or_default(),
+            delivered: &self.pipeline.delivered,
+            late: self.stream.seen().late,
+            skipped: self.probes.recursion_misses(),
+            rules: &self.pipeline.rules,
+            last_test: self.last_test.as_ref(),
+            subscribers: self.pipeline.subscribers.count(),
+            unread: self.pipeline.subscribers.lost(),
+            slow_turns: self.slow_turns,
+            cache: (self.pipeline.resolver.processes(), limit),
+            warnings: &self.warnings,
+        })
+    }
+
+    fn reload(&mut self) {
+        self.pipeline.rules = self.policies.load(self.tests_itself.then_some(&self.self_test));
+        if let Err(error) = self.open_gates() {
+            warn!("{error}");
+        }
+        self.publish_rules();
+        info!("the policies were loaded again");
+    }
+
+    fn publish_rules(&mut self) {
+        let policies = serde_json::to_string(&self.pipeline.rules.report().policies);
+        let policies = policies.unwrap_or_else(|_| "[]".to_string());
+        let line = json::ruleset_loaded(&self.pipeline.host, unix_now(), &policies, None);
+        self.pipeline.subscribers.publish("ruleset_loaded", false, &line);
+    }
+
+    fn start_test(&mut self) {
+        match self.self_test.start(self.events.path()) {
+            Ok(descriptor) => self.watch_test(descriptor),
+            Err(reason) => self.finish_test(Outcome::failure(reason)),
+        }
+    }
+
+    fn watch_test(&mut self, descriptor: RawFd) {
+        // Without this the tick finds the answer all the same, a little later.
+        let registry = self.poll.registry();
+        let _ = registry.register(&mut SourceFd(&descriptor), SELF_TEST, Interest::READABLE);
+    }
+
+    fn finish_test(&mut self, outcome: Outcome) {
+        let reply = match outcome.is_ok() {
+            true => SUCCESS.to_string(),
+            false => failure(&self.explain(&outcome)),
+        };
+        for peer in std::mem::take(&mut self.waiting) {
+            self.commands.reply(peer, &reply);
+        }
+        if self.sends_report {
+            let (succeeded, failed) = (&outcome.succeeded, &outcome.failed);
+            let line = json::self_test(&self.pipeline.host, unix_now(), succeeded, failed);
+            self.pipeline.subscribers.publish("self_test", false, &line);
+        }
+        match outcome.is_ok() {
+            true => info!("Runtime self test: OK"),
+            false => warn!("Runtime self test: error: {}", self.explain(&outcome)),
+        }
+        self.last_test = Some(LastTest {
+            at: SystemTime::now(),
+            outcome,
+        });
+        self.waiting = std::mem::take(&mut self.queued);
+        if !self.waiting.is_empty() {
+            self.start_test();
+        }
+    }
+
+    /// Which event did not come, and the likely cause, as a sentence.
+    fn explain(&self, outcome: &Outcome) -> String {
+        let failed = outcome.failed.join(", ");
+        let rungs = self.probes.rungs().iter();
+        let mut causes: Vec<String> = rungs
+            .filter(|rung| outcome.failed.iter().any(|name| name == rung.kind.name()))
+            .filter(|rung| rung.rung == "none")
+            .map(|rung| format!("no hook for {} is attached ({})", rung.kind.name(), rung.notes.join("; ")))
+            .collect();
+        if !outcome.reason.is_empty() {
+            causes.push(outcome.reason.clone());
+        }
+        if causes.is_empty() {
+            causes.push("it was not delivered in time; see lost events in `status`".to_string());
+        }
+        format!("the event of {failed} did not come: {}", causes.join("; "))
+    }
+
+    /// What is due between turns: the self-test, counters, the process cache.
+    fn look_after(&mut self) {
+        if let Some(outcome) = self.self_test.poll() {
+            self.finish_test(outcome);
+        }
+        if self.watched.elapsed() >= WATCH {
+            self.watched = Instant::now();
+            self.pipeline.resolver.expire(Clock::monotonic_now());
+            self.report_losses();
+        }
+    }
+
+    /// Tells the readers what the rings could not take since the last look.
+    fn report_losses(&mut self) {
+        let Ok(counts) = self.probes.counts() else {
+            return;
+        };
+        let fresh: Vec<(&str, u64)> = Kind::ALL
+            .into_iter()
+            .map(|kind| (kind.name(), counts.of(kind).1 - self.reported.of(kind).1))
+            .filter(|(_, lost)| *lost > 0)
+            .collect();
+        self.reported = counts;
+        if !fresh.is_empty() {
+            let line = json::lost_events(&self.pipeline.host, unix_now(), "events", &fresh);
+            self.pipeline.subscribers.publish("lost_events", false, &line);
+        }
+    }
+
+    fn flush(&mut self) {
+        for pid in self.pipeline.subscribers.flush() {
+            self.follow(&Change::Gone(Some(pid)));
+        }
+    }
+
+    /// Delivers what is left. The hooks go with the process: detaching them takes the kernel
+    /// longer than anyone should wait here.
+    fn stop(&mut self) {
+        for kind in GATED {
+            let _ = self.probes.open_gate(kind, false);
+        }
+        let pipeline = &mut self.pipeline;
+        let now = Clock::monotonic_now();
+        self.stream.flush(|record| pipeline.take(record, now));
+        self.self_test.end();
+        self.flush();
+    }
+}
+
+fn kernel_options(settings: &Settings) -> kernel::Options {
+    let btf = settings.text(&keys::BTF_PATH);
+    let size = settings.count(&keys::EVENT_STREAM_BUFFER_SIZE);
+    kernel::Options {
+        btf_file: (!btf.is_empty()).then(|| PathBuf::from(btf)),
+        disabled_hooks: settings.list(&keys::DISABLED_HOOKS).to_vec(),
+        buffer_size: usize::try_from(size).unwrap_or(0),
+        use_kprobes: settings.flag(&keys::EVENT_STREAM_USE_KPROBE_FALLBACK),
+    }
+}
+
+fn resolver(settings: &Settings, hostname: &str) -> Resolver {
+    let limit = usize::try_from(settings.count(&keys::PID_CACHE_SIZE)).unwrap_or(10_000);
+    Resolver::new(limit, settings.list(&keys::ENVS_WITH_VALUE).to_vec(), hostname)
+}
+
+/// The time in nanoseconds since the epoch.
+fn unix_now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,129 @@
+//! What `status` says of this role, as one JSON object.
+
+use std::time::{Duration, SystemTime};
+
+use serde_json::{json, Map, Value};
+
+use super::self_test::Outcome;
+use crate::event::json::write_time;
+use crate::event::wire::{Kind, KINDS};
+use crate::kernel::{Counts, Probes};
+use crate::policy::{Report, RuleSet};
+
+/// The last self-test.
+pub(super) struct LastTest {
+    pub(super) at: SystemTime,
+    pub(super) outcome: Outcome,
+}
+
+/// Everything that the status is made of.
+pub(super) struct View<'a> {
+    pub(super) uptime: Duration,
+    pub(super) probes: &'a Probes,
+    pub(super) counts: Counts,
+    pub(super) delivered: &'a [u64; KINDS],
+    pub(super) late: u64,
+    pub(super) skipped: u64,
+    pub(super) rules: &'a RuleSet,
+    pub(super) last_test: Option<&'a LastTest>,
+    pub(super) subscribers: usize,
+    pub(super) unread: u64,
+    pub(super) slow_turns: u64,
+    pub(super) cache: (usize, usize),
+    pub(super) warnings: &'a [String],
+}
+
+/// The reply to a status request.
+pub(super) fn reply(view: &View<'_>) -> String {
+    let attached = view.probes.rungs().iter().all(|rung| rung.rung != "none");
+    let status = json!({
+        "pid": std::process::id(),
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime_seconds": view.uptime.as_secs(),
+        "events": events(view),
+        "hooks_attached": attached,
+        "policies": policies(view.rules.report()),
+        "self_test": view.last_test.map(self_test),
+        "warnings": view.warnings,
+        "subscribers": view.subscribers,
+        "process_cache": { "entries": view.cache.0, "limit": view.cache.1 },
+        "rules": rules(view.rules),
+        "loss": {
+            "late": view.late,
+            "recursion_misses": view.skipped,
+            "unread": view.unread,
+        },
+        "slow_turns": view.slow_turns,
+        "constants": {
+            "from": view.probes.offsets_from(),
+            "missing": view.probes.missing_offsets(),
+        },
+        "buffer_bytes": view.probes.ring_bytes(),
+    });
+    json!({ "ok": true, "status": status }).to_string()
+}
+
+fn events(view: &View<'_>) -> Value {
+    let mut events = Map::new();
+    for rung in view.probes.rungs() {
+        let (emitted, lost) = view.counts.of(rung.kind);
+        let delivered = view.delivered.get(rung.kind as usize).copied().unwrap_or(0);
+        events.insert(
+            rung.kind.name().to_string(),
+            json!({
+                "rung": rung.rung,
+                "hooks": rung.hooks,
+                "blind_to": rung.blind_to,
+                "notes": rung.notes,
+                "emitted": emitted,
+                "delivered": delivered,
+                "lost": lost,
+            }),
+        );
+    }
+    let (emitted, lost) = view.counts.of(Kind::Arguments);
+    let delivered = view.delivered.get(Kind::Arguments as usize).copied().unwrap_or(0);
+    events.insert(
+        Kind::Arguments.name().to_string(),
+        json!({ "rung": "raw_tracepoint", "hooks": ["sched_process_exec"], "blind_to": "nothing",
+                "notes": [], "emitted": emitted, "delivered": delivered, "lost": lost }),
+    );
+    Value::Object(events)
+}
+
+fn policies(report: &Report) -> Value {
+    let policies = report.policies.iter().map(|policy| {
+        let errors: Vec<String> = policy.problems().iter().map(ToString::to_string).collect();
+        json!({
+            "name": policy.name,
+            "version": policy.version,
+            "source": policy.source,
+            "status": policy.status,
+            "rules_loaded": policy.loaded(),
+            "rules_failed": policy.failed(),
+            "errors": errors,
+        })
+    });
+    policies.collect()
+}
+
+fn rules(rules: &RuleSet) -> Value {
+    let (mut allowed, mut dropped) = (0u64, 0u64);
+    for rule in rules.all() {
+        allowed += rule.limiter.allowed();
+        dropped += rule.limiter.dropped();
+    }
+    json!({ "matches_reported": allowed, "matches_limited": dropped })
+}
+
+fn self_test(last: &LastTest) -> Value {
+    let since = last.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let mut at = String::new();
+    write_time(&mut at, u64::try_from(since.as_nanos()).unwrap_or(0));
+    json!({
+        "last": at.trim_matches('"'),
+        "succeeded": last.outcome.succeeded,
+        "failed": last.outcome.failed,
+        "reason": last.outcome.reason,
+    })
+}

@@ -1,0 +1,58 @@
+//! End-to-end tests: they start the agent, cause events on the running kernel and look at what
+//! comes out of its sockets, its standard output and its exit codes.
+//!
+//! Arguments are parts of test names; without any, all tests run. `SECURITY_AGENT_BIN` names the
+//! agent, `SECURITY_AGENT_TOOLS` the directory of the compiled C tools, `SECURITY_AGENT_VM=1` says
+//! that this is the test virtual machine. Each test prints one line; the last line is the sum. The
+//! tests run in a child process, so that whatever way they end, [`guard`] leaves nothing behind.
+
+#![forbid(unsafe_code)]
+
+mod cases_bad_input;
+mod cases_environment;
+mod cases_figures;
+mod cases_loss;
+mod cases_output;
+mod cases_paths;
+mod cases_policies;
+mod cases_process;
+mod cases_self_test;
+mod cases_socket;
+mod cases_supervisor;
+mod guard;
+mod harness;
+mod namespace;
+mod places;
+mod report;
+mod scratch;
+mod socket;
+mod terminal;
+mod tool;
+
+use std::process::ExitCode;
+
+use report::Report;
+
+fn main() -> ExitCode {
+    let filters: Vec<String> = std::env::args().skip(1).collect();
+    if std::env::var_os(scratch::ROOT_VARIABLE).is_none() {
+        return guard::run(&filters);
+    }
+    let mut report = Report::new(filters);
+    if let Err(missing) = scratch::check_settings() {
+        report.failed("settings", &missing);
+        return report.finish();
+    }
+    cases_self_test::run(&mut report);
+    cases_output::run(&mut report);
+    cases_socket::run(&mut report);
+    cases_paths::run(&mut report);
+    cases_process::run(&mut report);
+    cases_loss::run(&mut report);
+    cases_supervisor::run(&mut report);
+    cases_policies::run(&mut report);
+    cases_bad_input::run(&mut report);
+    cases_environment::run(&mut report);
+    cases_figures::run(&mut report);
+    report.finish()
+}

@@ -1,0 +1,95 @@
+//! Settings from the environment, temporary directories, and waiting.
+//!
+//! Everything that a test writes lies under one root in the temporary directory, which the guard
+//! makes and removes. Nothing here knows the agent.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Names the root of all temporary files; set by the guard, so it also tells its child that it is
+/// the one to run the tests.
+pub(crate) const ROOT_VARIABLE: &str = "E2E_ROOT";
+const BINARY_VARIABLE: &str = "SECURITY_AGENT_BIN";
+const TOOLS_VARIABLE: &str = "SECURITY_AGENT_TOOLS";
+const VM_VARIABLE: &str = "SECURITY_AGENT_VM";
+/// How much longer everything may take where the processor is emulated.
+const VM_FACTOR: u32 = 8;
+/// Between two looks at a condition.
+const PAUSE: Duration = Duration::from_millis(10);
+
+static COUNTER: AtomicUsize = AtomicUsize::new(0);
+
+/// Says what is missing for any test to run.
+pub(crate) fn check_settings() -> Result<(), String> {
+    for (variable, path) in [
+        (BINARY_VARIABLE, agent_binary()),
+        (TOOLS_VARIABLE, tool("syscalls")),
+        (ROOT_VARIABLE, root()),
+    ] {
+        if !path.exists() {
+            return Err(format!("{} does not exist; set {variable}", path.display()));
+        }
+    }
+    if !nix::unistd::geteuid().is_root() {
+        return Err("the end-to-end tests need root".to_owned());
+    }
+    Ok(())
+}
+
+/// The agent.
+pub(crate) fn agent_binary() -> PathBuf {
+    PathBuf::from(std::env::var_os(BINARY_VARIABLE).unwrap_or_default())
+}
+
+/// A compiled C tool.
+pub(crate) fn tool(name: &str) -> PathBuf {
+    PathBuf::from(std::env::var_os(TOOLS_VARIABLE).unwrap_or_default()).join(name)
+}
+
+/// The root of all temporary files; its canonical path.
+pub(crate) fn root() -> PathBuf {
+    PathBuf::from(std::env::var_os(ROOT_VARIABLE).unwrap_or_default())
+}
+
+/// Whether this is the test virtual machine.
+pub(crate) fn in_vm() -> bool {
+    std::env::var_os(VM_VARIABLE).is_some_and(|value| value == "1")
+}
+
+/// So many seconds, more where the processor is emulated.
+pub(crate) fn patience(seconds: u64) -> Duration {
+    Duration::from_secs(seconds) * if in_vm() { VM_FACTOR } else { 1 }
+}
+
+/// Waits until `look` gives a value; `None` after `limit`.
+pub(crate) fn wait_for<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = look() {
+            return Some(value);
+        }
+        if start.elapsed() >= limit {
+            return None;
+        }
+        sleep(PAUSE);
+    }
+}
+
+/// A new directory under the root, mode 0755, whose name begins with `name`.
+pub(crate) fn directory(name: &str) -> io::Result<PathBuf> {
+    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let path = root().join(format!("{name}-{number}"));
+    fs::create_dir(&path)?;
+    set_mode(&path, 0o755)?;
+    Ok(path)
+}
+
+/// Sets the permissions of a file or directory.
+pub(crate) fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
