@@ -62,9 +62,7 @@ impl Kind {
 
     /// The kind with this number.
     pub fn from_number(number: u16) -> Option<Kind> {
-        Kind::ALL
-            .into_iter()
-            .find(|kind| *kind as u16 == number)
+        Kind::ALL.into_iter().find(|kind| *kind as u16 == number)
     }
 
     /// The name used in counters and reports.
@@ -609,9 +607,6 @@ mod tests {
                 assert!(Record::decode(&bytes[..end.min(55)]).is_err());
             }
         }
-        assert_eq!(
-            Record::decode(&record(99, 64)),
-            Err(Error::UnknownKind(99))
-        );
+        assert_eq!(Record::decode(&record(99, 64)), Err(Error::UnknownKind(99)));
     }
 }

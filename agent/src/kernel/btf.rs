@@ -147,7 +147,11 @@ impl<'a> Btf<'a> {
             let member_name = self.text(word(self.types, start)?);
             let member_type = word(self.types, start + 4)?;
             let offset = word(self.types, start + 8)?;
-            let bits = u64::from(if is_packed { offset & 0xff_ffff } else { offset });
+            let bits = u64::from(if is_packed {
+                offset & 0xff_ffff
+            } else {
+                offset
+            });
             if member_name == name {
                 return Some((bits, member_type));
             }

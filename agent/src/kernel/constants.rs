@@ -86,7 +86,10 @@ impl Constants {
             let Source::Offset { structure, member } = constant.source else {
                 continue;
             };
-            match member.split('|').find_map(|name| btf.offset(structure, name)) {
+            match member
+                .split('|')
+                .find_map(|name| btf.offset(structure, name))
+            {
                 Some(offset) => *value = offset,
                 None => found.missing.push(constant.name),
             }
@@ -108,7 +111,11 @@ impl Constants {
     /// Chooses how the probes find a task's saved registers: the helper of 5.15 and later, or
     /// their place below the top of the kernel stack.
     pub fn use_register_helper(&mut self, yes: bool) {
-        let registers = if cfg!(target_arch = "aarch64") { 336 } else { 168 };
+        let registers = if cfg!(target_arch = "aarch64") {
+            336
+        } else {
+            168
+        };
         self.set("HAS_TASK_PT_REGS", yes.into());
         self.set("PT_REGS_IN_STACK", THREAD_SIZE - registers);
     }
@@ -155,10 +162,12 @@ fn write_wide(wide: &mut [u8; WIDE], value: u64) {
 
 /// Name, structure and members of every offset.
 fn offsets() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    CONSTANTS.iter().filter_map(|constant| match constant.source {
-        Source::Offset { structure, member } => Some((constant.name, structure, member)),
-        Source::Value => None,
-    })
+    CONSTANTS
+        .iter()
+        .filter_map(|constant| match constant.source {
+            Source::Offset { structure, member } => Some((constant.name, structure, member)),
+            Source::Value => None,
+        })
 }
 
 #[cfg(test)]
@@ -168,7 +177,12 @@ mod tests {
     #[test]
     fn every_offset_is_known_here() {
         let constants = Constants::find(None);
-        assert_eq!(constants.missing, Vec::<&str>::new(), "{}", constants.origin);
+        assert_eq!(
+            constants.missing,
+            Vec::<&str>::new(),
+            "{}",
+            constants.origin
+        );
     }
 
     #[test]

@@ -147,7 +147,10 @@ pub const LADDERS: &[Ladder] = &[
                     required("tracepoint/syscalls/sys_exit_fchmod", "sys_exit_fchmod"),
                     required("tracepoint/syscalls/sys_exit_fchmodat", "sys_exit_fchmodat"),
                     optional("tracepoint/syscalls/sys_exit_chmod", "sys_exit_chmod"),
-                    optional("tracepoint/syscalls/sys_exit_fchmodat2", "sys_exit_fchmodat2"),
+                    optional(
+                        "tracepoint/syscalls/sys_exit_fchmodat2",
+                        "sys_exit_fchmodat2",
+                    ),
                 ],
             },
         ],

@@ -286,7 +286,9 @@ impl Probes {
                 notes.push(format!("{}: switched off by configuration", place.target));
                 continue;
             } else if rung.name == "kprobe" {
-                setup.allow_kprobes().and_then(|()| self.attach_kprobe(place))
+                setup
+                    .allow_kprobes()
+                    .and_then(|()| self.attach_kprobe(place))
             } else {
                 setup.attach(place).map(|hook| hooks.push(hook))
             };
@@ -320,7 +322,12 @@ impl Probes {
     }
 
     fn load_kprobe_walker(&mut self) -> Result<(), String> {
-        if self.module.program("walk").and_then(|walk| *walk.fd()).is_some() {
+        if self
+            .module
+            .program("walk")
+            .and_then(|walk| *walk.fd())
+            .is_some()
+        {
             return Ok(());
         }
         self.load_by_redbpf("walk")?;
@@ -386,7 +393,9 @@ impl<'a> Setup<'a> {
     fn attach(&self, place: &HookPlace) -> Result<Hook, String> {
         let tracefs = self.tracefs.as_ref();
         let tracefs = tracefs.map_err(|error| format!("tracefs cannot be mounted: {error}"))?;
-        let loaded = self.load(place.section).map_err(|error| error.to_string())?;
+        let loaded = self
+            .load(place.section)
+            .map_err(|error| error.to_string())?;
         program::attach(loaded, tracefs).map_err(|error| error.to_string())
     }
 }

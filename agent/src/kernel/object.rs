@@ -64,7 +64,9 @@ impl Image {
 
     /// What follows the kind.
     pub fn target(&self) -> &str {
-        self.section.split_once('/').map_or("", |(_, target)| target)
+        self.section
+            .split_once('/')
+            .map_or("", |(_, target)| target)
     }
 }
 
@@ -90,7 +92,10 @@ impl Object {
     pub fn patch(&mut self, constants: &Constants) -> Result<(), Error> {
         let ranges: Vec<_> = {
             let elf = Elf::parse(self.bytes())?;
-            let programs = elf.section_headers.iter().filter(|header| is_program(header));
+            let programs = elf
+                .section_headers
+                .iter()
+                .filter(|header| is_program(header));
             programs.filter_map(SectionHeader::file_range).collect()
         };
         for range in ranges {
@@ -109,7 +114,9 @@ impl Object {
                 continue;
             }
             let name = elf.shdr_strtab.get_at(header.sh_name);
-            let code = header.file_range().and_then(|range| self.bytes().get(range));
+            let code = header
+                .file_range()
+                .and_then(|range| self.bytes().get(range));
             images.push(Image {
                 section: name.ok_or(Error::Part("section name"))?.to_string(),
                 code: code.ok_or(Error::Part("program section"))?.to_vec(),

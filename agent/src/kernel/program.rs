@@ -198,7 +198,12 @@ fn attach_tracepoint(
         _ => failed(error),
     })?;
     let event = open_tracepoint(id).map_err(failed)?;
-    control(event.as_fd(), PERF_EVENT_IOC_SET_BPF, program.as_raw_fd() as u64).map_err(failed)?;
+    control(
+        event.as_fd(),
+        PERF_EVENT_IOC_SET_BPF,
+        program.as_raw_fd() as u64,
+    )
+    .map_err(failed)?;
     control(event.as_fd(), PERF_EVENT_IOC_ENABLE, 0).map_err(failed)?;
     Ok(event)
 }
@@ -235,7 +240,11 @@ pub(super) struct PerfAttributes {
 const _: () = assert!(std::mem::size_of::<PerfAttributes>() == 64);
 
 /// perf_event_open(2) for a pid (-1: everyone) on a CPU.
-pub(super) fn perf_event_open(attributes: &PerfAttributes, pid: i32, cpu: i32) -> io::Result<OwnedFd> {
+pub(super) fn perf_event_open(
+    attributes: &PerfAttributes,
+    pid: i32,
+    cpu: i32,
+) -> io::Result<OwnedFd> {
     const FLAG_FD_CLOEXEC: u64 = 8;
     // SAFETY: the attributes live through the call and their size field says how many bytes the
     // kernel may read; the other arguments are plain numbers.

@@ -25,7 +25,9 @@ pub struct Tracefs {
 impl Tracefs {
     /// Finds the file system or mounts it privately (Linux 5.2).
     pub fn find() -> io::Result<Tracefs> {
-        let mounted = PLACES.iter().find(|place| Path::new(place).join("events").is_dir());
+        let mounted = PLACES
+            .iter()
+            .find(|place| Path::new(place).join("events").is_dir());
         if let Some(place) = mounted {
             return Ok(Tracefs {
                 root: PathBuf::from(place),
@@ -51,9 +53,7 @@ impl Tracefs {
 /// A detached mount of a file system that needs no source (fsopen(2), fsmount(2)).
 fn mount_privately(kind: &CStr) -> io::Result<OwnedFd> {
     // SAFETY: fsopen reads a zero-ended string that lives through the call.
-    let context = owned(unsafe {
-        libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC)
-    })?;
+    let context = owned(unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC) })?;
     create(context.as_fd())?;
     // SAFETY: fsmount takes a descriptor that is open and plain flags.
     owned(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), FSMOUNT_CLOEXEC, 0) })

@@ -1,7 +1,9 @@
 //! Why a rule or macro does not load, in the words of the reports.
 
+use super::condition::filter;
+use super::file::keys;
+use super::merge;
 use super::report::Status;
-use super::{definition, filter, merge};
 use crate::secl;
 use std::fmt;
 
@@ -17,7 +19,7 @@ pub enum Error {
     /// A macro has neither expression nor values.
     NoValues,
     /// A key has a value of the wrong shape.
-    Shape(definition::Error),
+    Shape(keys::Error),
     /// It does not count on this host, or says so in a way that cannot be read.
     Condition(filter::Error),
     /// It cannot join an earlier definition with its id.

@@ -75,7 +75,12 @@ mod tests {
         assert!(!limiter.allow(now + REFILL_NS - 1));
         assert!(limiter.allow(now + REFILL_NS));
         assert!(!limiter.allow(now + REFILL_NS));
-        assert_eq!((0..100).filter(|_| limiter.allow(now + 60 * SECOND)).count(), 40);
+        assert_eq!(
+            (0..100)
+                .filter(|_| limiter.allow(now + 60 * SECOND))
+                .count(),
+            40
+        );
         assert_eq!((limiter.allowed(), limiter.dropped()), (81, 122));
     }
 

@@ -5,15 +5,15 @@
 //! with its place, and the rest is loaded.
 
 use super::compile;
-use super::definition;
-use super::document::{Document, List};
+use super::condition::filter::Filters;
+use super::condition::host::Host;
 use super::error::Error;
-use super::filter::Filters;
-use super::host::Host;
+use super::file::definition;
+use super::file::document::{Document, List};
+use super::file::source::{ReadError, Source};
 use super::merge::{self, MergedRule, Origin};
 use super::report::{Place, PolicyReport, Problem, Report, RuleReport, Status};
 use super::rule::Rule;
-use super::source::{ReadError, Source};
 use crate::secl::{self, Macros, Scheme};
 use std::collections::{BTreeMap, HashMap};
 
@@ -54,7 +54,11 @@ impl RuleSet {
         for merged in rules {
             loader.compile(&merged, &macros, &mut set.rules);
         }
-        loader.report.policies.iter_mut().for_each(PolicyReport::settle);
+        loader
+            .report
+            .policies
+            .iter_mut()
+            .for_each(PolicyReport::settle);
         set.report = loader.report;
         set
     }
@@ -140,7 +144,9 @@ impl<'a> Loader<'a> {
         let item = document.macros.get_mut(origin.item)?;
         let taken = std::mem::replace(&mut item.definition, Ok(definition::Macro::default()));
         let checked = taken.map_err(Error::Shape).and_then(|found| {
-            self.filters.admit(&found.conditions).map_err(Error::Condition)?;
+            self.filters
+                .admit(&found.conditions)
+                .map_err(Error::Condition)?;
             Ok(found)
         });
         match checked {
@@ -210,7 +216,9 @@ impl<'a> Loader<'a> {
         if !is_identifier(&found.id) {
             return Err(Error::IdPattern);
         }
-        self.filters.admit(&found.conditions).map_err(Error::Condition)?;
+        self.filters
+            .admit(&found.conditions)
+            .map_err(Error::Condition)?;
         Ok(found)
     }
 
@@ -244,7 +252,12 @@ impl<'a> Loader<'a> {
         if merged.rule.disabled {
             return self.disable(merged);
         }
-        let compiled = compile::compile(&merged.rule.expression, macros, self.scheme, &self.options.events);
+        let compiled = compile::compile(
+            &merged.rule.expression,
+            macros,
+            self.scheme,
+            &self.options.events,
+        );
         match compiled {
             Ok(compiled) => {
                 let policy = self.report.policies.get(merged.origin.policy);
@@ -273,7 +286,11 @@ impl<'a> Loader<'a> {
 
     /// Writes what overrides made of a rule into all its entries.
     fn describe(&mut self, merged: &MergedRule) {
-        let name = |origin: &Origin| self.documents.get(origin.policy).map(|one| one.name.to_owned());
+        let name = |origin: &Origin| {
+            self.documents
+                .get(origin.policy)
+                .map(|one| one.name.to_owned())
+        };
         let modified_by: Vec<String> = merged.modified_by.iter().filter_map(name).collect();
         for origin in merged.origins() {
             if let Some(report) = self.rule_report(origin) {
@@ -309,6 +326,7 @@ fn add_macro(macros: &mut Macros, definition: &definition::Macro) -> Result<(), 
     if definition.values.is_empty() {
         return Err(Error::NoValues);
     }
-    macros.from_values(&definition.id, &definition.values).map_err(Error::Syntax)
+    macros
+        .from_values(&definition.id, &definition.values)
+        .map_err(Error::Syntax)
 }
-

@@ -3,7 +3,7 @@
 //! Definitions enter in load order, one for each id leaves. Conditions are judged before, so
 //! definitions that do not count on this host never meet here.
 
-use super::definition::{Combine, Macro, OverrideField, Rule};
+use super::file::definition::{Combine, Macro, OverrideField, Rule};
 use std::fmt;
 
 /// Where a definition stands: which policy of the load, which item of its list.
@@ -180,7 +180,10 @@ mod tests {
     fn an_override_replaces_what_it_names() {
         let (_, merged) = joined(overriding(&[]));
         assert_eq!(merged.rule.expression, "later");
-        assert_eq!((merged.expression, merged.modified_by), (LATER, vec![LATER]));
+        assert_eq!(
+            (merged.expression, merged.modified_by),
+            (LATER, vec![LATER])
+        );
         assert_eq!(merged.rule.every, None);
 
         let (_, merged) = joined(overriding(&[OverrideField::Every]));
@@ -201,7 +204,10 @@ mod tests {
             ..Macro::default()
         };
         let mut earlier = values(&["a"], Combine::None);
-        assert_eq!(join_macro(&mut earlier, values(&["b"], Combine::Merge)), Ok(false));
+        assert_eq!(
+            join_macro(&mut earlier, values(&["b"], Combine::Merge)),
+            Ok(false)
+        );
         assert_eq!(earlier.values, ["a", "b"]);
         let expression = Macro {
             expression: "x".to_owned(),
@@ -209,8 +215,14 @@ mod tests {
             ..Macro::default()
         };
         assert_eq!(join_macro(&mut earlier, expression), Err(Error::Merge));
-        assert_eq!(join_macro(&mut earlier, values(&[], Combine::None)), Err(Error::Conflict));
-        assert_eq!(join_macro(&mut earlier, values(&["c"], Combine::Override)), Ok(true));
+        assert_eq!(
+            join_macro(&mut earlier, values(&[], Combine::None)),
+            Err(Error::Conflict)
+        );
+        assert_eq!(
+            join_macro(&mut earlier, values(&["c"], Combine::Override)),
+            Ok(true)
+        );
         assert_eq!(earlier.values, ["c"]);
     }
 }

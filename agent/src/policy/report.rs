@@ -4,8 +4,8 @@
 //! Serialised as it stands it has the shape of that event; [`Report::check_json`] gives the
 //! shorter one of `policy check --json`.
 
-use super::position::Location;
-use super::source::ReadError;
+use super::file::position::Location;
+use super::file::source::ReadError;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -179,9 +179,16 @@ impl PolicyReport {
 
     /// Settles status and message once every rule has its own.
     pub fn settle(&mut self) {
-        let messages: Vec<&str> = self.problems.iter().map(|one| one.message.as_str()).collect();
+        let messages: Vec<&str> = self
+            .problems
+            .iter()
+            .map(|one| one.message.as_str())
+            .collect();
         self.message = messages.join("; ");
-        let disabled = self.rules.iter().filter(|rule| rule.status == Status::Disabled);
+        let disabled = self
+            .rules
+            .iter()
+            .filter(|rule| rule.status == Status::Disabled);
         self.disabled = disabled.map(|rule| rule.id.clone()).collect();
         self.rules.retain(|rule| rule.status != Status::Disabled);
         self.status = match (self.loaded(), self.failed() + self.problems.len()) {
@@ -192,9 +199,8 @@ impl PolicyReport {
     }
 
     fn missing(&self) -> impl Iterator<Item = &RuleReport> {
-        let missing = |rule: &&RuleReport| {
-            rule.status != Status::Loaded && !rule.status.is_excluded()
-        };
+        let missing =
+            |rule: &&RuleReport| rule.status != Status::Loaded && !rule.status.is_excluded();
         self.rules.iter().filter(missing)
     }
 }
@@ -234,7 +240,10 @@ impl Report {
 
     /// Everything wrong, in load order. Rules left out by their own filters are not among it.
     pub fn problems(&self) -> Vec<Problem> {
-        self.policies.iter().flat_map(PolicyReport::problems).collect()
+        self.policies
+            .iter()
+            .flat_map(PolicyReport::problems)
+            .collect()
     }
 
     /// Whether a file, macro or rule is wrong in itself. A rule on an event type that is not

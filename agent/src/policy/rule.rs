@@ -1,6 +1,6 @@
 //! One rule that is ready to be evaluated, with what its events say about it.
 
-use super::definition;
+use super::file::definition;
 use super::limiter::Limiter;
 use crate::secl;
 use std::collections::BTreeMap;

@@ -14,7 +14,7 @@ use super::pipeline::Pipeline;
 use super::self_test::{Outcome, SelfTest};
 use super::status::{self, LastTest, View};
 use super::subscribers::{Change, Subscribers};
-use super::{host, Error, Options};
+use super::{Error, Options};
 use crate::config::{keys, Settings};
 use crate::event::types::RULE_TYPES;
 use crate::event::wire::Kind;
@@ -97,7 +97,12 @@ impl Policies {
         for problem in rules.report().problems() {
             warn!("{problem}");
         }
-        for warning in rules.report().policies.iter().flat_map(|policy| &policy.warnings) {
+        for warning in rules
+            .report()
+            .policies
+            .iter()
+            .flat_map(|policy| &policy.warnings)
+        {
             warn!("{warning}");
         }
         rules
@@ -113,13 +118,14 @@ impl Agent {
         let signals = Signals::block(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])
             .map_err(|error| Error::Io("taking signals", error))?;
         let events = Listener::bind(&settings.event_socket()).map_err(Error::Socket)?;
-        let commands_listener = Listener::bind(&settings.command_socket()).map_err(Error::Socket)?;
+        let commands_listener =
+            Listener::bind(&settings.command_socket()).map_err(Error::Socket)?;
         let tests_itself = settings.flag(&keys::SELF_TEST_ENABLED);
         let self_test = SelfTest::new(&settings.run_path());
         let policies = Policies::new(settings);
         let rules = policies.load(tests_itself.then_some(&self_test));
         let (probes, stream) = Probes::start(&kernel_options(settings)).map_err(Error::Kernel)?;
-        let host = host::read(settings.text(&keys::HOSTNAME));
+        let host = resolve::detect_host(settings.text(&keys::HOSTNAME));
         let resolver = resolver(settings, &host.hostname);
         let subscribers = Subscribers::new(env!("CARGO_PKG_VERSION"), std::process::id());
         let mut agent = Agent {
@@ -157,7 +163,8 @@ impl Agent {
             self.probes.ignore(tgid, true).map_err(Error::Kernel)?;
         }
         self.open_gates().map_err(Error::Kernel)?;
-        self.register().map_err(|error| Error::Io("polling", error))?;
+        self.register()
+            .map_err(|error| Error::Io("polling", error))?;
         self.report_rungs();
         self.publish_rules();
         if self.tests_itself {
@@ -170,7 +177,11 @@ impl Agent {
         let registry = self.poll.registry();
         registry.register(&mut self.signals, SIGNALS, Interest::READABLE)?;
         registry.register(&mut self.events, EVENT_SOCKET, Interest::READABLE)?;
-        registry.register(&mut self.commands_listener, COMMAND_SOCKET, Interest::READABLE)?;
+        registry.register(
+            &mut self.commands_listener,
+            COMMAND_SOCKET,
+            Interest::READABLE,
+        )?;
         for descriptor in self.stream.descriptors() {
             registry.register(&mut SourceFd(&descriptor), RING, Interest::READABLE)?;
         }
@@ -181,16 +192,25 @@ impl Agent {
     fn report_rungs(&mut self) {
         for rung in self.probes.rungs() {
             let name = rung.kind.name();
-            info!("{name}: {} ({}); blind to {}", rung.rung, rung.hooks.join(", "), rung.blind_to);
+            info!(
+                "{name}: {} ({}); blind to {}",
+                rung.rung,
+                rung.hooks.join(", "),
+                rung.blind_to
+            );
             if rung.rung == "none" {
                 let notes = rung.notes.join("; ");
                 warn!("{name} events cannot be seen: {notes}");
-                self.warnings.push(format!("{name} events cannot be seen: {notes}"));
+                self.warnings
+                    .push(format!("{name} events cannot be seen: {notes}"));
             }
         }
         let missing = self.probes.missing_offsets();
         if !missing.is_empty() {
-            warn!("this kernel lacks {}; fields that need them stay empty", missing.join(", "));
+            warn!(
+                "this kernel lacks {}; fields that need them stay empty",
+                missing.join(", ")
+            );
         }
     }
 
@@ -290,11 +310,18 @@ impl Agent {
     fn admit(&mut self, socket: Token, peer: Peer) {
         if !peer.admitted {
             let credentials = peer.credentials;
-            warn!("process {} of user {} was refused", credentials.pid, credentials.uid);
+            warn!(
+                "process {} of user {} was refused",
+                credentials.pid, credentials.uid
+            );
             return;
         }
         let is_reader = socket == EVENT_SOCKET;
-        let (line, room) = if is_reader { Subscribers::LIMITS } else { Commands::LIMITS };
+        let (line, room) = if is_reader {
+            Subscribers::LIMITS
+        } else {
+            Commands::LIMITS
+        };
         let mut connection = Connection::new(peer.stream, peer.credentials, line, room);
         let token = self.next_token;
         self.next_token += 1;
@@ -363,7 +390,9 @@ impl Agent {
     }
 
     fn reload(&mut self) {
-        self.pipeline.rules = self.policies.load(self.tests_itself.then_some(&self.self_test));
+        self.pipeline.rules = self
+            .policies
+            .load(self.tests_itself.then_some(&self.self_test));
         if let Err(error) = self.open_gates() {
             warn!("{error}");
         }
@@ -375,7 +404,9 @@ impl Agent {
         let policies = serde_json::to_string(&self.pipeline.rules.report().policies);
         let policies = policies.unwrap_or_else(|_| "[]".to_string());
         let line = json::ruleset_loaded(&self.pipeline.host, unix_now(), &policies, None);
-        self.pipeline.subscribers.publish("ruleset_loaded", false, &line);
+        self.pipeline
+            .subscribers
+            .publish("ruleset_loaded", false, &line);
     }
 
     fn start_test(&mut self) {
@@ -425,7 +456,13 @@ impl Agent {
         let mut causes: Vec<String> = rungs
             .filter(|rung| outcome.failed.iter().any(|name| name == rung.kind.name()))
             .filter(|rung| rung.rung == "none")
-            .map(|rung| format!("no hook for {} is attached ({})", rung.kind.name(), rung.notes.join("; ")))
+            .map(|rung| {
+                format!(
+                    "no hook for {} is attached ({})",
+                    rung.kind.name(),
+                    rung.notes.join("; ")
+                )
+            })
             .collect();
         if !outcome.reason.is_empty() {
             causes.push(outcome.reason.clone());
@@ -461,7 +498,9 @@ impl Agent {
         self.reported = counts;
         if !fresh.is_empty() {
             let line = json::lost_events(&self.pipeline.host, unix_now(), "events", &fresh);
-            self.pipeline.subscribers.publish("lost_events", false, &line);
+            self.pipeline
+                .subscribers
+                .publish("lost_events", false, &line);
         }
     }
 
@@ -498,11 +537,17 @@ fn kernel_options(settings: &Settings) -> kernel::Options {
 
 fn resolver(settings: &Settings, hostname: &str) -> Resolver {
     let limit = usize::try_from(settings.count(&keys::PID_CACHE_SIZE)).unwrap_or(10_000);
-    Resolver::new(limit, settings.list(&keys::ENVS_WITH_VALUE).to_vec(), hostname)
+    Resolver::new(
+        limit,
+        settings.list(&keys::ENVS_WITH_VALUE).to_vec(),
+        hostname,
+    )
 }
 
 /// The time in nanoseconds since the epoch.
 fn unix_now() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -86,9 +86,10 @@ impl Commands {
         let Some(index) = self.peers.iter().position(|(owner, _)| *owner == token) else {
             return;
         };
-        let sent = self.peers.get_mut(index).is_some_and(|(_, peer)| {
-            peer.queue(&[reply, "\n"]) && peer.flush().is_ok()
-        });
+        let sent = self
+            .peers
+            .get_mut(index)
+            .is_some_and(|(_, peer)| peer.queue(&[reply, "\n"]) && peer.flush().is_ok());
         if !sent {
             self.peers.swap_remove(index);
         }
@@ -112,8 +113,14 @@ mod tests {
         for (text, command) in [
             ("{\"command\":\"status\"}", Some(Command::Status)),
             ("{\"command\":\"self_test\"}", Some(Command::SelfTest)),
-            ("{\"command\":\"reload_policies\"}", Some(Command::ReloadPolicies)),
-            ("{\"command\":\"loaded_policies\"}", Some(Command::LoadedPolicies)),
+            (
+                "{\"command\":\"reload_policies\"}",
+                Some(Command::ReloadPolicies),
+            ),
+            (
+                "{\"command\":\"loaded_policies\"}",
+                Some(Command::LoadedPolicies),
+            ),
             ("{\"command\":\"stop\"}", Some(Command::Stop)),
             ("{\"command\":\"other\"}", None),
             ("status", None),

@@ -103,7 +103,11 @@ impl Connection {
 
     /// Sends what waits, as far as the peer takes it; an error means that it is gone.
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        while let Some(rest) = self.outgoing.get(self.sent..).filter(|rest| !rest.is_empty()) {
+        while let Some(rest) = self
+            .outgoing
+            .get(self.sent..)
+            .filter(|rest| !rest.is_empty())
+        {
             match self.stream.write(rest) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => self.sent += written,

@@ -7,7 +7,6 @@
 mod agent;
 mod commands;
 mod connection;
-mod host;
 mod pipeline;
 pub mod runner;
 pub mod self_test;

@@ -33,9 +33,9 @@ pub fn run(arguments: &[String]) -> io::Result<()> {
     };
     let outcome = match subscribe(Path::new(socket)) {
         Ok(events) => observe(events, target),
-        Err(error) => Outcome::failure(format!(
-            "the event socket {socket} cannot be read: {error}"
-        )),
+        Err(error) => {
+            Outcome::failure(format!("the event socket {socket} cannot be read: {error}"))
+        }
     };
     let answer = serde_json::to_string(&outcome)?;
     io::stdout().write_all(answer.as_bytes())
@@ -94,7 +94,10 @@ fn observe(mut events: BufReader<UnixStream>, target: &str) -> Outcome {
     }
     let came = |name: &str| outcome.succeeded.iter().any(|succeeded| succeeded == name);
     let names = TESTS.iter().map(|(name, _)| *name);
-    outcome.failed = names.filter(|name| !came(name)).map(str::to_string).collect();
+    outcome.failed = names
+        .filter(|name| !came(name))
+        .map(str::to_string)
+        .collect();
     outcome
 }
 
@@ -117,7 +120,9 @@ fn wait_for_events(events: &mut BufReader<UnixStream>, succeeded: &mut Vec<Strin
     let started = Instant::now();
     let mut line = String::new();
     while succeeded.len() < TESTS.len() && started.elapsed() < PATIENCE {
-        let left = PATIENCE.saturating_sub(started.elapsed()).max(Duration::from_millis(1));
+        let left = PATIENCE
+            .saturating_sub(started.elapsed())
+            .max(Duration::from_millis(1));
         let _ = events.get_ref().set_read_timeout(Some(left));
         line.clear();
         match events.read_line(&mut line) {

@@ -235,7 +235,11 @@ fn random_suffix() -> String {
     let mut bytes = [0; 8];
     let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
     if read.is_err() {
-        bytes = std::process::id().to_le_bytes().repeat(2).try_into().unwrap_or(bytes);
+        bytes = std::process::id()
+            .to_le_bytes()
+            .repeat(2)
+            .try_into()
+            .unwrap_or(bytes);
     }
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

@@ -82,7 +82,11 @@ fn events(view: &View<'_>) -> Value {
         );
     }
     let (emitted, lost) = view.counts.of(Kind::Arguments);
-    let delivered = view.delivered.get(Kind::Arguments as usize).copied().unwrap_or(0);
+    let delivered = view
+        .delivered
+        .get(Kind::Arguments as usize)
+        .copied()
+        .unwrap_or(0);
     events.insert(
         Kind::Arguments.name().to_string(),
         json!({ "rung": "raw_tracepoint", "hooks": ["sched_process_exec"], "blind_to": "nothing",
@@ -117,7 +121,10 @@ fn rules(rules: &RuleSet) -> Value {
 }
 
 fn self_test(last: &LastTest) -> Value {
-    let since = last.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = last
+        .at
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     let mut at = String::new();
     write_time(&mut at, u64::try_from(since.as_nanos()).unwrap_or(0));
     json!({

@@ -100,7 +100,10 @@ impl Subscribers {
 
     /// Readers that have said what they want.
     pub(super) fn count(&self) -> usize {
-        self.readers.iter().filter(|reader| reader.wants.is_some()).count()
+        self.readers
+            .iter()
+            .filter(|reader| reader.wants.is_some())
+            .count()
     }
 
     /// Connections, whether they have said what they want or not.

@@ -59,10 +59,10 @@ impl Strings {
             elements: Vec::new(),
             truncated: truncated || kept.len() < bytes.len(),
         };
-        let kept = kept.strip_suffix(&[0]).unwrap_or(kept);
-        if kept.is_empty() && bytes.len() < 2 {
+        if kept.is_empty() {
             return strings;
         }
+        let kept = kept.strip_suffix(&[0]).unwrap_or(kept);
         for element in kept.split(|byte| *byte == 0) {
             if strings.elements.len() == MAX_ELEMENTS {
                 strings.truncated = true;
@@ -188,7 +188,7 @@ mod tests {
     fn memory_splits_into_strings() {
         for (bytes, expected) in [
             (&b""[..], &[][..]),
-            (b"\0", &[]),
+            (b"\0", &[""]),
             (b"ls\0", &["ls"]),
             (b"ls\0-l\0\0a b\0", &["ls", "-l", "", "a b"]),
             (b"cut", &["cut"]),

@@ -34,7 +34,7 @@ const MANAGERS: &[(&str, &str)] = &[
     ("garden", "garden"),
 ];
 
-/// The cgroup that a path names, in a hierarchy of this version; 0 for an empty path.
+/// The cgroup that a path names, in a hierarchy of this version.
 pub fn from_path(path: &str, version: u8) -> Cgroup {
     let container_id = container_id(path);
     Cgroup {

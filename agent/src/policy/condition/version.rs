@@ -240,14 +240,25 @@ mod tests {
             (">= 7.42.0+git.1", true),
         ];
         for (constraint, expected) in table {
-            assert_eq!(allows(constraint, REFERENCE), Ok(expected), "{constraint:?}");
+            assert_eq!(
+                allows(constraint, REFERENCE),
+                Ok(expected),
+                "{constraint:?}"
+            );
         }
     }
 
     #[test]
     fn what_is_no_constraint_is_named() {
         let bad = [
-            "newest", ">= ", ">> 7", "7.1.2.3", "7..1", "7.1-", ">= 7.71 ||| 1", "x.1",
+            "newest",
+            ">= ",
+            ">> 7",
+            "7.1.2.3",
+            "7..1",
+            "7.1-",
+            ">= 7.71 ||| 1",
+            "x.1",
             "99999999999999999999999",
         ];
         for text in bad {

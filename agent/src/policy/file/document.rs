@@ -2,9 +2,9 @@
 
 use super::definition::{self, Item};
 use super::position::{self, Index, Location};
-use super::report::{load_error, Place, PolicyReport, Problem, RuleReport, Status};
 use super::source::Source;
 use super::yaml;
+use crate::policy::report::{load_error, Place, PolicyReport, Problem, RuleReport, Status};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
@@ -66,7 +66,11 @@ impl<'a> Document<'a> {
         report.version = read.version;
         report.warnings = read.warnings;
         report.warnings.extend(not_applied(&read.rules));
-        report.rules = read.rules.iter().map(|item| first_report(self.name, &item.id)).collect();
+        report.rules = read
+            .rules
+            .iter()
+            .map(|item| first_report(self.name, &item.id))
+            .collect();
         self.rules = read.rules;
         self.macros = read.macros;
         self.index = Index::new(self.text);
@@ -82,9 +86,13 @@ impl<'a> Document<'a> {
             List::Macros => self.index.macros.get(item),
         };
         let offset = match (range, detail) {
-            (Some(range), Some((expression, offset))) => {
-                Some(position::inside(self.text, range, "expression", expression, offset))
-            }
+            (Some(range), Some((expression, offset))) => Some(position::inside(
+                self.text,
+                range,
+                "expression",
+                expression,
+                offset,
+            )),
             (Some(range), None) => Some(range.start),
             (None, _) => self.search(self.id(list, item)),
         };
@@ -137,12 +145,20 @@ fn first_report(file: &str, id: &str) -> RuleReport {
 
 /// Sentences about keys that are understood and not carried out.
 fn not_applied(rules: &[Item<definition::Rule>]) -> Vec<String> {
-    let rules = || rules.iter().filter_map(|item| item.definition.as_ref().ok());
+    let rules = || {
+        rules
+            .iter()
+            .filter_map(|item| item.definition.as_ref().ok())
+    };
     let actions = rules().filter(|rule| !rule.actions.is_empty()).count();
-    let tokens = rules().filter(|rule| !rule.limiter_token.is_empty()).count();
+    let tokens = rules()
+        .filter(|rule| !rule.limiter_token.is_empty())
+        .count();
     let mut sentences = Vec::new();
     if actions > 0 {
-        sentences.push(format!("actions are not carried out yet; rules with actions: {actions}"));
+        sentences.push(format!(
+            "actions are not carried out yet; rules with actions: {actions}"
+        ));
     }
     if tokens > 0 {
         sentences.push(format!(

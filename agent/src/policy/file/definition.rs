@@ -5,9 +5,9 @@
 //! them for such files (a number where text is wanted is its text, `yes` is true). What the
 //! definitions mean together is decided in [`super::merge`].
 
-use serde_yaml::{Mapping, Value};
+use super::keys::{scalar, wrong, Error, Keys};
+use serde_yaml::Value;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 /// Rules and macros that one file may hold.
@@ -42,21 +42,6 @@ const MACRO_KEYS: &[&str] = &[
     "filters",
     "combine",
 ];
-
-/// A key whose value has the wrong shape.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error {
-    key: String,
-    wanted: &'static str,
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` must be {}", self.key, self.wanted)
-    }
-}
-
-impl std::error::Error for Error {}
 
 /// A whole file.
 #[derive(Debug, Default)]
@@ -176,7 +161,10 @@ pub fn policy(document: &Value) -> Result<Policy, Error> {
     let rule_items = root.sequence("rules")?;
     let macro_items = root.sequence("macros")?;
     if rule_items.len().saturating_add(macro_items.len()) > MAX_ITEMS {
-        return Err(wrong("rules", "a list of at most 20,000 items; split the policy"));
+        return Err(wrong(
+            "rules",
+            "a list of at most 20,000 items; split the policy",
+        ));
     }
     let mut policy = Policy {
         version: root.text("version")?,
@@ -185,7 +173,9 @@ pub fn policy(document: &Value) -> Result<Policy, Error> {
     policy.warnings = root.unknown(POLICY_KEYS, "the policy");
     for item in rule_items {
         let owner = format!("rule `{}`", id_of(item));
-        policy.warnings.extend(unknown_keys(item, RULE_KEYS, &owner));
+        policy
+            .warnings
+            .extend(unknown_keys(item, RULE_KEYS, &owner));
         policy.rules.push(Item {
             id: id_of(item),
             definition: Keys::of(item, "a rule").and_then(|keys| rule(&keys)),
@@ -193,7 +183,9 @@ pub fn policy(document: &Value) -> Result<Policy, Error> {
     }
     for item in macro_items {
         let owner = format!("macro `{}`", id_of(item));
-        policy.warnings.extend(unknown_keys(item, MACRO_KEYS, &owner));
+        policy
+            .warnings
+            .extend(unknown_keys(item, MACRO_KEYS, &owner));
         policy.macros.push(Item {
             id: id_of(item),
             definition: Keys::of(item, "a macro").and_then(|keys| macro_definition(&keys)),
@@ -207,8 +199,8 @@ fn id_of(item: &Value) -> String {
 }
 
 fn unknown_keys(item: &Value, known: &[&str], owner: &str) -> Vec<String> {
-    item.as_mapping()
-        .map(|mapping| Keys { mapping }.unknown(known, owner))
+    Keys::of(item, owner)
+        .map(|keys| keys.unknown(known, owner))
         .unwrap_or_default()
 }
 
@@ -279,146 +271,6 @@ fn override_fields(keys: &Keys<'_>) -> Result<Vec<OverrideField>, Error> {
     names.iter().map(field).collect()
 }
 
-fn wrong(key: &str, wanted: &'static str) -> Error {
-    Error {
-        key: key.to_owned(),
-        wanted,
-    }
-}
-
-/// Text of a scalar; lists, mappings and null have none.
-fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(truth) => Some(truth.to_string()),
-        _ => None,
-    }
-}
-
-/// Typed access to the keys of one mapping; a key that is absent or null reads as its default.
-struct Keys<'a> {
-    mapping: &'a Mapping,
-}
-
-impl<'a> Keys<'a> {
-    fn of(value: &'a Value, what: &str) -> Result<Keys<'a>, Error> {
-        let mapping = value.as_mapping();
-        mapping
-            .map(|mapping| Keys { mapping })
-            .ok_or_else(|| wrong(what, "a mapping of keys to values"))
-    }
-
-    fn get(&self, key: &str) -> Option<&'a Value> {
-        self.mapping.get(key).filter(|value| !value.is_null())
-    }
-
-    fn unknown(&self, known: &[&str], owner: &str) -> Vec<String> {
-        let names = self.mapping.keys().map(|key| scalar(key).unwrap_or_default());
-        names
-            .filter(|name| !known.contains(&name.as_str()))
-            .map(|name| format!("the key `{name}` of {owner} is not known and has no effect"))
-            .collect()
-    }
-
-    fn text(&self, key: &str) -> Result<String, Error> {
-        match self.get(key) {
-            None => Ok(String::new()),
-            Some(value) => scalar(value).ok_or_else(|| wrong(key, "text")),
-        }
-    }
-
-    fn integer(&self, key: &str) -> Result<i64, Error> {
-        let value = self.get(key);
-        value.map_or(Ok(0), |value| {
-            value.as_i64().ok_or_else(|| wrong(key, "a whole number"))
-        })
-    }
-
-    fn boolean(&self, key: &str) -> Result<bool, Error> {
-        match self.text(key)?.to_ascii_lowercase().as_str() {
-            "true" | "yes" | "on" => Ok(true),
-            "" | "false" | "no" | "off" => Ok(false),
-            _ => Err(wrong(key, "true or false")),
-        }
-    }
-
-    fn sequence(&self, key: &str) -> Result<&'a [Value], Error> {
-        match self.get(key) {
-            None => Ok(&[]),
-            Some(Value::Sequence(items)) => Ok(items),
-            Some(_) => Err(wrong(key, "a list")),
-        }
-    }
-
-    fn texts(&self, key: &str) -> Result<Vec<String>, Error> {
-        if let Some(text) = self.get(key).and_then(scalar) {
-            return Ok(vec![text]);
-        }
-        let items = self.sequence(key)?;
-        items
-            .iter()
-            .map(|item| scalar(item).ok_or_else(|| wrong(key, "a list of texts")))
-            .collect()
-    }
-
-    fn texts_by_name(&self, key: &str) -> Result<BTreeMap<String, String>, Error> {
-        let error = || wrong(key, "a mapping of names to texts");
-        let Some(value) = self.get(key) else {
-            return Ok(BTreeMap::new());
-        };
-        let mapping = value.as_mapping().ok_or_else(error)?;
-        let entry = |(name, value): (&Value, &Value)| {
-            let value = if value.is_null() { Some(String::new()) } else { scalar(value) };
-            Ok((scalar(name).ok_or_else(error)?, value.ok_or_else(error)?))
-        };
-        mapping.iter().map(entry).collect()
-    }
-
-    fn duration(&self, key: &str) -> Result<Option<Duration>, Error> {
-        let text = self.text(key)?;
-        if text.is_empty() {
-            return Ok(None);
-        }
-        let error = || wrong(key, "a duration such as `30s` or `1h30m`, or nanoseconds");
-        parse_duration(&text).map(Some).ok_or_else(error)
-    }
-}
-
-/// Reads `1h30m`, `1.5s`, `300ms`, or a plain number of nanoseconds.
-fn parse_duration(text: &str) -> Option<Duration> {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return text.parse().ok().map(Duration::from_nanos);
-    }
-    let mut total = Duration::ZERO;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let unit_at = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, tail) = rest.split_at_checked(unit_at)?;
-        let end = tail
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at_checked(end)?;
-        let seconds = number.parse::<f64>().ok()? * unit_seconds(unit)?;
-        total = total.checked_add(Duration::try_from_secs_f64(seconds).ok()?)?;
-        rest = tail;
-    }
-    Some(total)
-}
-
-fn unit_seconds(unit: &str) -> Option<f64> {
-    match unit {
-        "ns" => Some(1e-9),
-        "us" | "µs" | "μs" => Some(1e-6),
-        "ms" => Some(1e-3),
-        "s" => Some(1.0),
-        "m" => Some(60.0),
-        "h" => Some(3600.0),
-        "d" => Some(86_400.0),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -445,7 +297,10 @@ mod tests {
         assert_eq!((rule.id.as_str(), rule.version.as_str()), ("a", "1.2"));
         assert_eq!(rule.tags["n"], "5");
         assert_eq!(rule.conditions.filters, ["f"]);
-        assert_eq!(rule.override_fields, [OverrideField::Tags, OverrideField::All]);
+        assert_eq!(
+            rule.override_fields,
+            [OverrideField::Tags, OverrideField::All]
+        );
         assert_eq!(rule.every, Some(Duration::from_secs(90)));
         assert!(rule.disabled && rule.silent && rule.actions.len() == 1);
         assert_eq!(rule.group_id.as_deref(), Some("g"));
@@ -462,7 +317,10 @@ mod tests {
             ("filters: {a: b}", "`filters` must be a list"),
             ("combine: add", "`combine` must be `merge` or `override`"),
             ("priority: high", "`priority` must be a whole number"),
-            ("override_options: {fields: [x]}", "`override_options.fields` must be some of"),
+            (
+                "override_options: {fields: [x]}",
+                "`override_options.fields` must be some of",
+            ),
         ];
         for (keys, message) in table {
             let error = rule_of(keys).unwrap_err().to_string();
@@ -477,7 +335,10 @@ mod tests {
     fn a_file_must_be_a_mapping_of_lists() {
         for (text, message) in [
             ("- a", "`a policy` must be a mapping of keys to values"),
-            ("just text", "`a policy` must be a mapping of keys to values"),
+            (
+                "just text",
+                "`a policy` must be a mapping of keys to values",
+            ),
             ("rules: {a: b}", "`rules` must be a list"),
         ] {
             assert_eq!(read(text).unwrap_err().to_string(), message);
@@ -490,32 +351,12 @@ mod tests {
     fn keys_without_effect_are_named() {
         let policy = read("color: red\nrules: [{id: a, expresion: e}]\nmacros: [{id: m, x: 1}]");
         let warnings = policy.unwrap().warnings.join("\n");
-        for name in ["`color` of the policy", "`expresion` of rule `a`", "`x` of macro `m`"] {
+        for name in [
+            "`color` of the policy",
+            "`expresion` of rule `a`",
+            "`x` of macro `m`",
+        ] {
             assert!(warnings.contains(name), "{warnings}");
-        }
-    }
-
-    #[test]
-    fn durations() {
-        let table = [
-            ("0", Some(0)),
-            ("0s", Some(0)),
-            ("1500", Some(1500)),
-            ("300ms", Some(300_000_000)),
-            ("1h30m", Some(5_400_000_000_000)),
-            ("1.5s", Some(1_500_000_000)),
-            ("5us", Some(5000)),
-            ("-1s", None),
-            ("1", Some(1)),
-            ("1w", None),
-            ("s", None),
-            ("1..5s", None),
-            ("99999999999999999999", None),
-            ("99999999999999999999h", None),
-        ];
-        for (text, nanoseconds) in table {
-            let found = parse_duration(text).map(|duration| duration.as_nanos());
-            assert_eq!(found, nanoseconds, "{text}");
         }
     }
 }

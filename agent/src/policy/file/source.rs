@@ -1,6 +1,6 @@
 //! Reads policy files from their directory.
 //!
-//! Bytes leave, nothing is judged: what a file says is found in [`super::load`]. Files are opened
+//! Bytes leave, nothing is judged: what a file says is found in [`crate::policy::load`]. Files are opened
 //! without blocking, must be regular, and are bounded one by one and together. Symbolic links are
 //! followed, because that is how orchestrators mount configuration; the directory is the
 //! administrator's.
@@ -18,7 +18,7 @@ const MAX_FILE: u64 = 4 << 20;
 /// Bytes of all files together.
 const MAX_TOTAL: u64 = 16 << 20;
 
-const EMBEDDED: &[u8] = include_bytes!("default.policy");
+const EMBEDDED: &[u8] = include_bytes!("../default.policy");
 
 /// A policy as bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,7 +139,10 @@ fn list(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "policy") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "policy")
+        {
             paths.push(path);
         }
     }
@@ -228,7 +231,11 @@ mod tests {
         assert!(errors.is_empty());
         assert_eq!(
             names(&sources),
-            [("file", "default.policy"), ("file", "a.policy"), ("file", "b.policy")]
+            [
+                ("file", "default.policy"),
+                ("file", "a.policy"),
+                ("file", "b.policy")
+            ]
         );
     }
 
@@ -254,7 +261,9 @@ mod tests {
         assert_eq!(names(&sources), [("file", "good.policy")]);
         let text: Vec<String> = errors.iter().map(ReadError::to_string).collect();
         assert_eq!(text.len(), 4);
-        for (message, part) in text.iter().zip(["regular", "more than 4 MiB", "No such", "regular"])
+        for (message, part) in text
+            .iter()
+            .zip(["regular", "more than 4 MiB", "No such", "regular"])
         {
             assert!(message.contains(part), "{message}");
         }

@@ -162,7 +162,9 @@ pub fn find_id(text: &str, id: &str) -> Option<usize> {
 /// escapes) the result is the start of the value, or the last place where they agreed.
 pub fn inside(text: &str, item: &Range<usize>, key: &str, value: &str, offset: usize) -> usize {
     let block = text.get(item.clone()).unwrap_or("");
-    let Some(start) = value_start(block, key) else {
+    let line = text.get(..item.start).and_then(|before| before.rfind('\n'));
+    let indent = item.start - line.map_or(0, |newline| newline + 1);
+    let Some(start) = value_start(block, indent, key) else {
         return item.start;
     };
     let raw = block.get(start..).unwrap_or("");
@@ -170,30 +172,21 @@ pub fn inside(text: &str, item: &Range<usize>, key: &str, value: &str, offset: u
     item.start + start + align(raw, prefix)
 }
 
-/// Offset in an item of the value of one of its keys.
-fn value_start(block: &str, key: &str) -> Option<usize> {
-    // The first line holds the dash; the other keys stand below the first one.
+/// Offset in an item of the value of one of its keys; the item's dash stands at `indent`.
+fn value_start(block: &str, indent: usize, key: &str) -> Option<usize> {
     let after_dash = block.strip_prefix('-')?;
-    let column = 1 + (after_dash.len() - after_dash.trim_start_matches(' ').len());
-    let mut indent = None;
+    let first = 1 + (after_dash.len() - after_dash.trim_start_matches(' ').len());
     for (start, line) in lines(block) {
-        let at = if start == 0 {
-            column
-        } else {
-            line.len() - line.trim_start_matches(' ').len()
-        };
-        let Some(content) = line.get(at..).filter(|content| !content.is_empty()) else {
-            continue;
-        };
-        // The first line is measured from its dash, so the indentation is that of the second key.
-        if start != 0 && *indent.get_or_insert(at) != at {
+        // The first key follows the dash, the others stand below it; deeper lines are values.
+        let at = if start == 0 { first } else { indent + first };
+        let (blank, content) = line.split_at_checked(at).unwrap_or_default();
+        if start != 0 && !blank.bytes().all(|byte| byte == b' ') {
             continue;
         }
-        let Some(rest) = strip_key(content, key) else {
-            continue;
-        };
-        let value = rest.trim_start_matches(' ');
-        return Some(start + line.len() - value.len());
+        if let Some(rest) = strip_key(content, key) {
+            let value = rest.trim_start_matches(' ');
+            return Some(start + line.len() - value.len());
+        }
     }
     None
 }
@@ -224,9 +217,11 @@ fn align(raw: &str, prefix: &str) -> usize {
     let body = raw.get(skip..).unwrap_or("");
     let mut written = body.char_indices().peekable();
     for wanted in prefix.chars() {
-        if !advance(&mut written, style, wanted) {
+        let mut ahead = written.clone();
+        if !advance(&mut ahead, style, wanted) {
             break;
         }
+        written = ahead;
     }
     skip_blank(&mut written, style);
     skip + written.peek().map_or(body.len(), |(offset, _)| *offset)
@@ -251,12 +246,17 @@ fn advance(written: &mut Peekable<CharIndices<'_>>, style: Style, wanted: char) 
 
 fn skip_blank(written: &mut Peekable<CharIndices<'_>>, style: Style) {
     loop {
-        if written.next_if(|(_, found)| found.is_whitespace()).is_some() {
+        if written
+            .next_if(|(_, found)| found.is_whitespace())
+            .is_some()
+        {
             continue;
         }
         let mut ahead = written.clone();
         let escape = ahead.next().is_some_and(|(_, found)| found == '\\')
-            && ahead.next().is_some_and(|(_, found)| matches!(found, 'n' | 't' | '\n'));
+            && ahead
+                .next()
+                .is_some_and(|(_, found)| matches!(found, 'n' | 't' | '\n'));
         if style != Style::Double || !escape {
             return;
         }
@@ -278,9 +278,18 @@ mod tests {
         let index = Index::new(TEXT);
         assert_eq!(index.macros.len(), 1);
         assert_eq!(index.rules.len(), 2);
-        assert_eq!(index.location(TEXT, index.macros[0].start).to_string(), "4:1");
-        assert_eq!(index.location(TEXT, index.rules[0].start).to_string(), "9:3");
-        assert_eq!(index.location(TEXT, index.rules[1].start).to_string(), "15:3");
+        assert_eq!(
+            index.location(TEXT, index.macros[0].start).to_string(),
+            "4:1"
+        );
+        assert_eq!(
+            index.location(TEXT, index.rules[0].start).to_string(),
+            "9:3"
+        );
+        assert_eq!(
+            index.location(TEXT, index.rules[1].start).to_string(),
+            "15:3"
+        );
         assert!(TEXT[index.rules[1].clone()].ends_with("bad\""));
     }
 
@@ -288,11 +297,21 @@ mod tests {
     fn an_offset_in_an_expression_becomes_a_place_in_the_file() {
         let table = [
             ("expression: a == b\n", "a == b", "b", "1:20"),
-            ("expression: 'it''s == b'\n", "it's == b", "b", "1:24"),
-            ("expression: \"a \\\"q\\\" b\"\n", "a \"q\" b", "b", "1:23"),
+            ("expression: 'it''s == b'\n", "it's == b", "b", "1:25"),
+            ("expression: \"a \\\"q\\\" b\"\n", "a \"q\" b", "b", "1:24"),
             ("expression: \"a\\n  b\"\n", "a\n  b", "b", "1:21"),
-            ("expression: |\n    a ==\n    # c\n    b\n", "a ==\n# c\nb\n", "b", "4:5"),
-            ("expression: >\n    a ==\n\n    b\n", "a ==\nb\n", "b", "4:5"),
+            (
+                "expression: |\n    a ==\n    # c\n    b\n",
+                "a ==\n# c\nb\n",
+                "b",
+                "4:5",
+            ),
+            (
+                "expression: >\n    a ==\n\n    b\n",
+                "a ==\nb\n",
+                "b",
+                "4:5",
+            ),
             ("expression: a ==\n    b\n", "a == b", "b", "2:5"),
             ("id: x\n  \"expression\": a == b\n", "a == b", "b", "2:22"),
             ("expression: *alias\n", "a == b", "b", "1:15"),
@@ -301,7 +320,11 @@ mod tests {
             let text = format!("- {yaml}");
             let offset = value.rfind(wanted).unwrap();
             let found = inside(&text, &(0..text.len()), "expression", value, offset);
-            assert_eq!(Index::new(&text).location(&text, found).to_string(), expected, "{text}");
+            assert_eq!(
+                Index::new(&text).location(&text, found).to_string(),
+                expected,
+                "{text}"
+            );
         }
     }
 
@@ -324,7 +347,15 @@ mod tests {
 
     #[test]
     fn odd_texts_do_no_harm() {
-        for text in ["", "-", "- ", "rules:\n-", "rules:\n- ", "\u{e9}", "rules:\n-\u{e9}: 1"] {
+        for text in [
+            "",
+            "-",
+            "- ",
+            "rules:\n-",
+            "rules:\n- ",
+            "\u{e9}",
+            "rules:\n-\u{e9}: 1",
+        ] {
             let index = Index::new(text);
             for item in &index.rules {
                 inside(text, item, "expression", "abc", 9);

@@ -53,7 +53,7 @@ impl Host {
             host.hostname = names.nodename().to_string_lossy().into_owned();
             host.set_kernel(&names.release().to_string_lossy());
         }
-        if let Some(text) = OS_RELEASE.iter().find_map(|path| read_limited(path)) {
+        if let Some(text) = OS_RELEASE.into_iter().find_map(read_limited) {
             host.set_os_release(&text);
         }
         host
@@ -90,10 +90,12 @@ fn leading_number(text: &str) -> i64 {
     let end = text
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());
-    text.get(..end).and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    text.get(..end)
+        .and_then(|digits| digits.parse().ok())
+        .unwrap_or(0)
 }
 
-fn read_limited(path: &&str) -> Option<String> {
+fn read_limited(path: &str) -> Option<String> {
     let mut text = String::new();
     let file = File::open(path).ok()?;
     file.take(MAX_OS_RELEASE).read_to_string(&mut text).ok()?;
@@ -110,14 +112,23 @@ mod tests {
             ("6.1.0-26-amd64", (6, 1, 0), "26", "amd64"),
             ("5.15.0-1051-aws", (5, 15, 0), "1051", "aws"),
             ("6.18.5", (6, 18, 5), "", ""),
-            ("4.14.355-275.572.amzn2.x86_64", (4, 14, 355), "275.572.amzn2.x86_64", "275.572.amzn2.x86_64"),
+            (
+                "4.14.355-275.572.amzn2.x86_64",
+                (4, 14, 355),
+                "275.572.amzn2.x86_64",
+                "275.572.amzn2.x86_64",
+            ),
             ("5.10+", (5, 10, 0), "", ""),
             ("", (0, 0, 0), "", ""),
         ];
         for (release, numbers, abi, flavor) in table {
             let mut host = Host::default();
             host.set_kernel(release);
-            let found = (host.kernel, host.kernel_abi.as_str(), host.kernel_flavor.as_str());
+            let found = (
+                host.kernel,
+                host.kernel_abi.as_str(),
+                host.kernel_flavor.as_str(),
+            );
             assert_eq!(found, (numbers, abi, flavor), "{release}");
         }
     }
@@ -125,7 +136,9 @@ mod tests {
     #[test]
     fn os_release() {
         let mut host = Host::default();
-        host.set_os_release("NAME=\"Rocky\"\nID=\"rocky\"\nVERSION_ID='9.3'\nPLATFORM_ID=\"platform:el9\"\nx\n");
+        host.set_os_release(
+            "NAME=\"Rocky\"\nID=\"rocky\"\nVERSION_ID='9.3'\nPLATFORM_ID=\"platform:el9\"\nx\n",
+        );
         assert_eq!(host.os_id, "rocky");
         assert_eq!(host.version_id, "9.3");
         assert_eq!(host.platform_id, "platform:el9");

@@ -3,9 +3,9 @@
 //! A filter is a SECL expression over facts of the host. One table names the facts and says how
 //! each is read from a [`Host`]; it serves as scheme and as record.
 
-use super::definition::Conditions;
 use super::host::Host;
 use super::version;
+use crate::policy::file::definition::Conditions;
 use crate::secl::{
     self, Constant, Field, FieldId, FieldType, IpNet, Kind, Macros, Record, Scheme, TextKind,
 };
@@ -125,7 +125,9 @@ const FACTS: &[(&str, Reader)] = &[
     ("kernel.version.minor", |host| Fact::Int(host.kernel.1)),
     ("kernel.version.patch", |host| Fact::Int(host.kernel.2)),
     ("kernel.version.abi", |host| Fact::Text(&host.kernel_abi)),
-    ("kernel.version.flavor", |host| Fact::Text(&host.kernel_flavor)),
+    ("kernel.version.flavor", |host| {
+        Fact::Text(&host.kernel_flavor)
+    }),
     ("kernel.core.enabled", |host| Fact::Bool(host.kernel_btf)),
     ("envs", |host| Fact::Texts(&host.envs)),
     ("origin", |host| Fact::Text(&host.origin)),
@@ -253,7 +255,10 @@ mod tests {
             ("os.is_rhel", true),
             ("os.is_rhel8 && !os.is_rhel7", true),
             ("os.is_debian || os.is_sles15", false),
-            ("kernel.version.major == 5 && kernel.version.minor >= 10", true),
+            (
+                "kernel.version.major == 5 && kernel.version.minor >= 10",
+                true,
+            ),
             ("kernel.version.patch < 102", false),
             ("kernel.version.flavor == \"amd64\"", true),
             ("kernel.core.enabled", true),
@@ -262,7 +267,11 @@ mod tests {
             ("origin == \"ebpf\" && hostname =~ \"edge-*\"", true),
         ];
         for (filter, expected) in table {
-            let expected = if expected { Ok(()) } else { Err(Error::Filtered) };
+            let expected = if expected {
+                Ok(())
+            } else {
+                Err(Error::Filtered)
+            };
             assert_eq!(admit("", &[filter]), expected, "{filter}");
         }
     }
@@ -278,7 +287,10 @@ mod tests {
         assert_eq!(admit("< 7.0", &["nonsense =="]), Err(Error::AgentVersion));
         assert_eq!(admit(">= 7.71", &["os == \"linux\""]), Ok(()));
         let error = admit("", &["os.idd == \"x\""]).unwrap_err().to_string();
-        assert!(error.starts_with("filter `os.idd == \"x\"` error: "), "{error}");
+        assert!(
+            error.starts_with("filter `os.idd == \"x\"` error: "),
+            "{error}"
+        );
         let error = admit("new", &[]).unwrap_err().to_string();
         assert!(error.contains("`new`"), "{error}");
     }

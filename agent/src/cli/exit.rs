@@ -1,0 +1,32 @@
+//! The exit codes of every command.
+
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// It did what it was asked to do.
+    Success = 0,
+    /// It did not; a sentence on standard error says why.
+    Failure = 1,
+    /// The command line was not understood.
+    Usage = 2,
+    /// This role cannot work on this host (rights, kernel); starting it again is of no use.
+    CannotRun = 3,
+    /// The supervisor stopped, but a role had to be killed.
+    NotStopped = 4,
+}
+
+impl Exit {
+    /// The number that the parent process sees.
+    pub fn code(self) -> i32 {
+        i32::from(self as u8)
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}

@@ -1,0 +1,54 @@
+//! The command line: arguments in, exit code out.
+//!
+//! [`flags`] is the one table of flags and commands; [`parse`] and [`help`] read it. Each command
+//! has a file of its own, which turns flags into settings, calls a role or asks a running one over
+//! the command socket ([`client`]), and prints. No command knows how events are made.
+
+pub mod client;
+pub mod exit;
+pub mod flags;
+pub mod help;
+pub mod logger;
+pub mod parse;
+pub mod policy;
+pub mod print;
+pub mod role_start;
+pub mod run;
+pub mod runtime;
+pub mod self_test;
+pub mod settings;
+pub mod status;
+pub mod supervisor;
+pub mod version;
+
+use std::ffi::OsString;
+
+use exit::Exit;
+use parse::{Error, Parsed};
+
+use crate::sys::signals;
+
+/// Runs the command that the arguments name, the program's name first.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    signals::unblock_all();
+    match parse::parse(arguments) {
+        Ok(Parsed::Run(command, arguments)) => (command.run)(&arguments),
+        Ok(Parsed::Help(text)) => {
+            print::line(&text);
+            Exit::Success
+        }
+        Err(Error::Incomplete(help)) => {
+            eprint_plain(&help);
+            Exit::Usage
+        }
+        Err(error) => {
+            print::error(&error);
+            Exit::Usage
+        }
+    }
+}
+
+fn eprint_plain(text: &str) {
+    use std::io::Write;
+    let _ = write!(std::io::stderr(), "{text}");
+}

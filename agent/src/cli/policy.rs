@@ -1,0 +1,110 @@
+//! `runtime policy check` and `runtime policy reload`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::client::{self, Error};
+use super::exit::Exit;
+use super::flags::{JSON, LOADED_POLICIES, POLICIES_DIR};
+use super::parse::Arguments;
+use super::{print, settings};
+use crate::config::{keys, Settings};
+use crate::event::{EventType, Fields};
+use crate::policy::{self, Host, Options, PolicyReport, Report, RuleSet};
+
+/// How long system-probe may take to load its policies.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Loads the policies as system-probe would, without running them.
+pub fn check(arguments: &Arguments) -> Exit {
+    let settings = settings::of_client(arguments);
+    if arguments.has(&LOADED_POLICIES) {
+        return loaded(&settings);
+    }
+    let directory = match arguments.value(&POLICIES_DIR) {
+        Some(directory) => PathBuf::from(directory),
+        None => settings.policies_dir(),
+    };
+    let embedded = settings.flag(&keys::POLICIES_DEFAULT_ENABLED);
+    let (sources, unread) = policy::read_directory(&directory, embedded);
+    let options = Options {
+        host: Host::read(),
+        events: EventType::ALL.iter().map(|event| event.name()).collect(),
+    };
+    let mut rules = RuleSet::load(&sources, &options, &Fields);
+    rules.add_unread(&unread);
+    let report = rules.report();
+    if arguments.has(&JSON) {
+        print::line(&report.check_json());
+    } else {
+        print::line(&text(report));
+    }
+    match report.has_errors() {
+        true => Exit::Failure,
+        false => Exit::Success,
+    }
+}
+
+/// Makes system-probe read its policies again; says nothing when that went well.
+pub fn reload(arguments: &Arguments) -> Exit {
+    let settings = settings::of_client(arguments);
+    let request = json!({"command": "reload_policies"});
+    match client::request(&settings.command_socket(), &request, LIMIT) {
+        Ok(_) => Exit::Success,
+        Err(error @ Error::Connect { .. }) => {
+            print::error(&format!("unable to create a runtime security client instance: {error}"));
+            Exit::Failure
+        }
+        Err(error) => {
+            print::error(&format!("unable to reload policies: {error}"));
+            Exit::Failure
+        }
+    }
+}
+
+/// Prints what system-probe says of the policies that it runs.
+fn loaded(settings: &Settings) -> Exit {
+    let request = json!({"command": "loaded_policies"});
+    match client::request(&settings.command_socket(), &request, LIMIT) {
+        Ok(mut reply) => {
+            if let Some(fields) = reply.as_object_mut() {
+                fields.remove("ok");
+            }
+            print::line(&format!("{reply:#}"));
+            Exit::Success
+        }
+        Err(Error::Refused(sentence)) => {
+            print::error(&format!("get policies request failed: {sentence}"));
+            Exit::Failure
+        }
+        Err(error) => {
+            print::error(&format!("unable to send request to system-probe: {error}"));
+            Exit::Failure
+        }
+    }
+}
+
+fn text(report: &Report) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for policy in &report.policies {
+        lines.push(summary(policy));
+        lines.extend(policy.problems().iter().map(|problem| format!("  {problem}")));
+        lines.extend(policy.warnings.iter().map(|warning| format!("  warning: {warning}")));
+    }
+    if lines.is_empty() {
+        lines.push("there are no policies".to_owned());
+    }
+    lines.join("\n")
+}
+
+fn summary(policy: &PolicyReport) -> String {
+    let version = match policy.version.as_str() {
+        "" => String::new(),
+        version => format!(", version {version}"),
+    };
+    let name = &policy.name;
+    let (loaded, failed) = (policy.loaded(), policy.failed());
+    format!("{name} ({}{version}): {loaded} rules loaded, {failed} failed", policy.source)
+}

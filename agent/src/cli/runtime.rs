@@ -1,0 +1,28 @@
+//! The two hidden commands that system-probe starts for its self-test.
+
+use std::io;
+
+use super::exit::Exit;
+use super::parse::Arguments;
+use super::print;
+use crate::probe::runner;
+
+/// Reads the events of a self-test from the event socket.
+pub fn self_test_runner(arguments: &Arguments) -> Exit {
+    ended(runner::run(&arguments.rest()))
+}
+
+/// Causes one event of a self-test.
+pub fn self_test_trigger(arguments: &Arguments) -> Exit {
+    ended(runner::trigger(&arguments.rest()))
+}
+
+fn ended(result: io::Result<()>) -> Exit {
+    match result {
+        Ok(()) => Exit::Success,
+        Err(error) => {
+            print::error(&error);
+            Exit::Failure
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! From the flags of a command to its settings.
+
+use std::path::PathBuf;
+
+use log::LevelFilter;
+
+use super::flags::{CFGPATH, CONFIG, SYSPROBE_CONFIG};
+use super::parse::Arguments;
+use super::{logger, print};
+use crate::config::{keys, Request, Settings};
+
+/// The files that the flags name, and the environment.
+fn request(arguments: &Arguments) -> Request {
+    let probe = arguments.value(&SYSPROBE_CONFIG).or(arguments.value(&CONFIG));
+    Request {
+        cfgpaths: arguments.paths(&CFGPATH),
+        sysprobe_config: probe.map(PathBuf::from),
+        ..Request::standard()
+    }
+}
+
+/// Settings of a command that asks a running agent: problems of the configuration are said, but
+/// do not stop it.
+pub fn of_client(arguments: &Arguments) -> Settings {
+    let settings = Settings::load(&request(arguments));
+    for error in settings.errors() {
+        print::error(error);
+    }
+    settings
+}
+
+/// Settings of a daemon, and its log: a file that cannot be used stops it, because it may have
+/// said that nothing is to run. `None` then; the sentences are said.
+pub fn of_daemon(
+    arguments: &Arguments,
+    role: &'static str,
+    enabled_by_default: bool,
+) -> Option<Settings> {
+    let settings = Settings::load(&Request { enabled_by_default, ..request(arguments) });
+    let name = settings.text(&keys::LOG_LEVEL);
+    let level = logger::level(name);
+    logger::start(role, level.unwrap_or(LevelFilter::Info));
+    if level.is_none() {
+        let source = settings.source(&keys::LOG_LEVEL);
+        log::warn!("log_level ({source}) is ignored: `{name}` is none of trace, debug, info, warn, error, off");
+    }
+    for warning in settings.warnings() {
+        log::warn!("{warning}");
+    }
+    for error in settings.errors() {
+        log::error!("{error}");
+    }
+    settings.errors().is_empty().then_some(settings)
+}

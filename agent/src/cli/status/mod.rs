@@ -1,0 +1,138 @@
+//! `status`: what runs, as text for people or as one JSON object.
+//!
+//! system-probe is asked over the command socket; the security-agent role is alive when the lock
+//! on its pidfile is held. A [`View`] is gathered from both, and [`text`] prints it.
+
+mod text;
+
+use std::time::Duration;
+
+use serde_json::{json, Value};
+
+use super::client;
+use super::exit::Exit;
+use super::flags::JSON;
+use super::parse::Arguments;
+use super::role_start::SECURITY_AGENT_LOCK;
+use super::{print, settings};
+use crate::config::{Mode, Settings};
+use crate::sys::lock;
+
+/// A loop that is alive answers at once.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// What is known of both roles.
+pub(super) struct View {
+    /// Why nothing is enabled; `None` when something is.
+    off: Option<String>,
+    /// The status of system-probe, or why there is none.
+    probe: Result<Value, String>,
+    /// The pid of the security-agent role (0 when it is not known), or why it is not running.
+    agent: Result<u32, String>,
+}
+
+/// Prints the status; success only when both roles run, every hook is attached and rules are
+/// loaded.
+pub fn main(arguments: &Arguments) -> Exit {
+    let settings = settings::of_client(arguments);
+    let as_json = arguments.has(&JSON);
+    if !as_json {
+        print::line("Getting the status from the agent.");
+    }
+    let view = View::gather(&settings);
+    print::line(&if as_json { view.json().to_string() } else { text::render(&view) });
+    match view.all_is_well() {
+        true => Exit::Success,
+        false => Exit::Failure,
+    }
+}
+
+impl View {
+    fn gather(settings: &Settings) -> View {
+        let request = json!({"command": "status"});
+        let probe = match client::request(&settings.command_socket(), &request, LIMIT) {
+            Ok(mut reply) => Ok(reply.get_mut("status").map(Value::take).unwrap_or_default()),
+            Err(error) => Err(error.to_string()),
+        };
+        let off = match settings.mode() {
+            Mode::Off(reason) if probe.is_err() => Some(reason),
+            _ => None,
+        };
+        View { off, probe, agent: agent(settings) }
+    }
+
+    fn all_is_well(&self) -> bool {
+        let Ok(probe) = &self.probe else { return false };
+        let attached = probe.get("hooks_attached").and_then(Value::as_bool) == Some(true);
+        self.agent.is_ok() && attached && rules_loaded(probe) > 0
+    }
+
+    fn json(&self) -> Value {
+        let mut probe = self.probe.clone().unwrap_or_else(|error| json!({ "error": error }));
+        if let Some(fields) = probe.as_object_mut() {
+            fields.insert("running".to_owned(), json!(self.probe.is_ok()));
+        }
+        let agent = match &self.agent {
+            Ok(pid) => json!({ "running": true, "pid": pid }),
+            Err(error) => json!({ "running": false, "error": error }),
+        };
+        json!({
+            "ok": self.all_is_well(),
+            "enabled": self.off.is_none(),
+            "reason": self.off,
+            "system_probe": probe,
+            "security_agent": agent,
+        })
+    }
+}
+
+/// Rules that run, over all policies.
+pub(super) fn rules_loaded(probe: &Value) -> u64 {
+    let policies = probe.get("policies").and_then(Value::as_array);
+    let counts = policies.into_iter().flatten().filter_map(|policy| policy.get("rules_loaded"));
+    counts.filter_map(Value::as_u64).sum()
+}
+
+fn agent(settings: &Settings) -> Result<u32, String> {
+    let path = settings.run_path().join(SECURITY_AGENT_LOCK);
+    match lock::holder(&path) {
+        Ok(Some(pid)) => Ok(pid),
+        Ok(None) => Err(format!("nobody holds {}; start it", path.display())),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(agent: bool, hooks: bool, rules: u64) -> View {
+        let probe = json!({
+            "pid": 7,
+            "hooks_attached": hooks,
+            "policies": [{ "name": "a", "rules_loaded": 0 }, { "name": "b", "rules_loaded": rules }],
+        });
+        let agent = if agent { Ok(8) } else { Err("nobody".to_owned()) };
+        View { off: None, probe: Ok(probe), agent }
+    }
+
+    #[test]
+    fn everything_has_to_be_well() {
+        assert!(view(true, true, 1).all_is_well());
+        assert!(!view(false, true, 1).all_is_well());
+        assert!(!view(true, false, 1).all_is_well());
+        assert!(!view(true, true, 0).all_is_well());
+        let mut off = view(true, true, 1);
+        off.probe = Err("nobody".to_owned());
+        assert!(!off.all_is_well());
+    }
+
+    #[test]
+    fn json_keeps_what_system_probe_said() {
+        let json = view(false, true, 1).json();
+        assert_eq!(json["ok"], false);
+        assert_eq!(json["system_probe"]["pid"], 7);
+        assert_eq!(json["system_probe"]["running"], true);
+        assert_eq!(json["security_agent"]["running"], false);
+    }
+}
