@@ -59,8 +59,9 @@ impl Place {
 pub(crate) struct Situation {
     /// Its name, also part of the tests' names.
     pub(crate) name: &'static str,
-    /// Mounts what it needs into the directory; it then runs in a mount namespace of its own.
-    pub(crate) mount: Option<fn(&Path) -> Outcome>,
+    /// Mounts what it needs into the directory, given the names of all files to come; the calls
+    /// are then made in a mount namespace of their own.
+    pub(crate) mount: Option<fn(&Path, &[String]) -> Outcome>,
     /// Makes a file of this name in the directory.
     pub(crate) build: fn(&Path, &str) -> io::Result<Place>,
     /// Only for calls that take a directory descriptor.
@@ -75,7 +76,7 @@ const fn plain(name: &'static str, build: fn(&Path, &str) -> io::Result<Place>) 
 
 const fn mounted(
     name: &'static str,
-    mount: fn(&Path) -> Outcome,
+    mount: fn(&Path, &[String]) -> Outcome,
     build: fn(&Path, &str) -> io::Result<Place>,
 ) -> Situation {
     Situation { name, mount: Some(mount), build, only_at: false, own_root: false }
@@ -104,6 +105,7 @@ pub(crate) const SITUATIONS: &[Situation] = &[
     mounted("overlay", mount_overlay, overlay),
     mounted("bind", mount_bind, bind),
     mounted("tmpfs", mount_tmpfs, tmpfs),
+    mounted("tmpfs_link", mount_tmpfs, tmpfs_link),
 ];
 
 fn touch(path: &Path) -> io::Result<()> {
@@ -254,17 +256,20 @@ fn chroot_link(base: &Path, name: &str) -> io::Result<Place> {
     Ok(place.option("--chroot", base).option("--cwd", "/"))
 }
 
-/// Half of the files of the overlay are in its lower layer.
 fn overlay(base: &Path, name: &str) -> io::Result<Place> {
-    absolute(&base.join("merged/sub"), name)
+    let path = base.join("merged/sub").join(name);
+    Ok(Place::new(path.clone(), path))
 }
 
-fn mount_overlay(base: &Path) -> Outcome {
+/// The files are in the lower layer, so that whoever changes one makes a copy of it.
+fn mount_overlay(base: &Path, names: &[String]) -> Outcome {
     let [lower, upper, work, merged] = ["lower", "upper", "work", "merged"].map(|name| base.join(name));
     for directory in [&lower, &upper, &work, &merged] {
         fs::create_dir_all(directory)?;
     }
-    fs::create_dir(lower.join("sub"))?;
+    for name in names {
+        touch(&lower.join("sub").join(name))?;
+    }
     namespace::mount_overlay(&lower, &upper, &work, &merged).map_err(|error| match error {
         nix::errno::Errno::ENODEV if crate::scratch::in_vm() => {
             Failure::NotApplicable("this kernel has no overlay file system".to_owned())
@@ -283,7 +288,7 @@ fn bind(base: &Path, name: &str) -> io::Result<Place> {
     Ok(Place::new(path.clone(), path))
 }
 
-fn mount_bind(base: &Path) -> Outcome {
+fn mount_bind(base: &Path, _: &[String]) -> Outcome {
     let (source, bound) = (base.join("source"), base.join("bound"));
     fs::create_dir_all(&source)?;
     fs::create_dir_all(&bound)?;
@@ -295,7 +300,11 @@ fn tmpfs(base: &Path, name: &str) -> io::Result<Place> {
     Ok(Place { given: PathBuf::from(format!("sub/{name}")), ..place }.option("--cwd", base.join("mounted")))
 }
 
-fn mount_tmpfs(base: &Path) -> Outcome {
+fn tmpfs_link(base: &Path, name: &str) -> io::Result<Place> {
+    linked_directory(&base.join("mounted"), name)
+}
+
+fn mount_tmpfs(base: &Path, _: &[String]) -> Outcome {
     let at = base.join("mounted");
     fs::create_dir_all(&at)?;
     Ok(namespace::mount_tmpfs(&at, "size=1m,mode=0755")?)

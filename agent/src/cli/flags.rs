@@ -40,8 +40,8 @@ impl Role {
     /// The flags that every command of the role has.
     pub fn global_flags(self) -> &'static [&'static Flag] {
         match self {
-            Role::SystemProbe => &[&CONFIG, &CFGPATH_LONG, &SYSPROBE_CONFIG, &NO_COLOR],
-            _ => &[&CFGPATH, &SYSPROBE_CONFIG, &NO_COLOR],
+            Role::SystemProbe => PROBE_GLOBALS,
+            _ => AGENT_GLOBALS,
         }
     }
 }
@@ -132,6 +132,9 @@ pub static LOADED_POLICIES: Flag = Flag {
 };
 /// The pid of the supervisor; roles that it starts get this.
 pub static SUPERVISOR: Flag = Flag { long: "supervisor", short: None, value: "PID", help: "" };
+
+static AGENT_GLOBALS: &[&Flag] = &[&CFGPATH, &SYSPROBE_CONFIG, &NO_COLOR];
+static PROBE_GLOBALS: &[&Flag] = &[&CONFIG, &CFGPATH_LONG, &SYSPROBE_CONFIG, &NO_COLOR];
 
 const AGENT: &[Role] = &[Role::SecurityAgent];
 const PROBE: &[Role] = &[Role::SystemProbe];

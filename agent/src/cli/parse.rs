@@ -52,8 +52,9 @@ impl Arguments {
         self.rest.iter().map(|text| text.to_string_lossy().into_owned()).collect()
     }
 
-    fn values<'a>(&'a self, flag: &'a Flag) -> impl Iterator<Item = &'a OsStr> {
-        let named = self.given.iter().filter(|(name, _)| *name == flag.long);
+    fn values<'a>(&'a self, flag: &Flag) -> impl Iterator<Item = &'a OsStr> + use<'a> {
+        let long = flag.long;
+        let named = self.given.iter().filter(move |(name, _)| *name == long);
         named.map(|(_, value)| value.as_os_str())
     }
 }

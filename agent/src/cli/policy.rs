@@ -11,7 +11,8 @@ use super::flags::{JSON, LOADED_POLICIES, POLICIES_DIR};
 use super::parse::Arguments;
 use super::{print, settings};
 use crate::config::{keys, Settings};
-use crate::event::{EventType, Fields};
+use crate::event::types::RULE_TYPES;
+use crate::event::Fields;
 use crate::policy::{self, Host, Options, PolicyReport, Report, RuleSet};
 
 /// How long system-probe may take to load its policies.
@@ -31,7 +32,7 @@ pub fn check(arguments: &Arguments) -> Exit {
     let (sources, unread) = policy::read_directory(&directory, embedded);
     let options = Options {
         host: Host::read(),
-        events: EventType::ALL.iter().map(|event| event.name()).collect(),
+        events: RULE_TYPES.to_vec(),
     };
     let mut rules = RuleSet::load(&sources, &options, &Fields);
     rules.add_unread(&unread);

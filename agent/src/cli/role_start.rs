@@ -25,13 +25,15 @@ pub const SECURITY_AGENT_LOCK: &str = "security-agent.pid";
 
 /// Runs the forwarder until it is told to stop.
 pub fn security_agent(arguments: &Arguments) -> Exit {
-    let entered = enter(arguments, &PIDFILE, Some(SECURITY_AGENT_LOCK));
-    let Ok((settings, _locks)) = entered else { return entered.err().unwrap_or(Exit::Failure) };
-    if let Mode::Off(reason) = settings.mode() {
+    let role = match enter(arguments, &PIDFILE, Some(SECURITY_AGENT_LOCK)) {
+        Ok(role) => role,
+        Err(exit) => return exit,
+    };
+    if let Mode::Off(reason) = role.settings.mode() {
         return stay_idle(&reason);
     }
     let options = forward::Options { json: arguments.has(&JSON_LINES) };
-    match forward::run(&settings, &options) {
+    match forward::run(&role.settings, &options) {
         Ok(()) => Exit::Success,
         Err(error) => {
             log::error!("{error}");
@@ -42,16 +44,18 @@ pub fn security_agent(arguments: &Arguments) -> Exit {
 
 /// Runs the probes until they are told to stop.
 pub fn system_probe(arguments: &Arguments) -> Exit {
-    let entered = enter(arguments, &PID, None);
-    let Ok((settings, _locks)) = entered else { return entered.err().unwrap_or(Exit::Failure) };
-    if let Mode::Off(reason) = settings.mode() {
+    let role = match enter(arguments, &PID, None) {
+        Ok(role) => role,
+        Err(exit) => return exit,
+    };
+    if let Mode::Off(reason) = role.settings.mode() {
         return stay_idle(&reason);
     }
-    match probe::run(&settings, probe::Options::default()) {
+    match probe::run(&role.settings, probe::Options { supervisor: role.supervisor }) {
         Ok(()) => Exit::Success,
         Err(error) => {
             log::error!("{error}");
-            match error.cannot_run_here() {
+            match error.is_permanent() {
                 true => Exit::CannotRun,
                 false => Exit::Failure,
             }
@@ -59,19 +63,21 @@ pub fn system_probe(arguments: &Arguments) -> Exit {
     }
 }
 
-/// Everything that comes before the role's own work; the locks are to be kept.
-fn enter(
-    arguments: &Arguments,
-    pidfile: &Flag,
-    lock: Option<&str>,
-) -> Result<(Settings, Vec<LockFile>), Exit> {
+/// A role that may begin its work.
+struct Entered {
+    settings: Settings,
+    supervisor: Option<u32>,
+    /// Held as long as the role runs.
+    _locks: Vec<LockFile>,
+}
+
+/// Everything that comes before the role's own work.
+fn enter(arguments: &Arguments, pidfile: &Flag, lock: Option<&str>) -> Result<Entered, Exit> {
     let role = arguments.role.name();
-    let supervised = arguments.has(&SUPERVISOR);
-    if supervised {
-        follow_supervisor(arguments)?;
-    }
+    let supervisor = follow_supervisor(arguments)?;
     name_process(role);
-    let settings = settings::of_daemon(arguments, role, supervised).ok_or(Exit::Failure)?;
+    let settings =
+        settings::of_daemon(arguments, role, supervisor.is_some()).ok_or(Exit::Failure)?;
     let own = lock.map(|name| settings.run_path().join(name));
     let given = arguments.value(pidfile).map(|path| Path::new(path).to_owned());
     let given = given.filter(|given| own.as_ref() != Some(given));
@@ -82,18 +88,18 @@ fn enter(
             Exit::Failure
         })?);
     }
-    Ok((settings, locks))
+    Ok(Entered { settings, supervisor, _locks: locks })
 }
 
-/// Ties this process to the supervisor, before it opens anything.
-fn follow_supervisor(arguments: &Arguments) -> Result<(), Exit> {
-    let text = arguments.value(&SUPERVISOR).map(|text| text.to_string_lossy().into_owned());
-    let supervisor = text.and_then(|text| text.parse().ok()).ok_or(Exit::Usage)?;
+/// Ties this process to its supervisor, if it has one, before it opens anything.
+fn follow_supervisor(arguments: &Arguments) -> Result<Option<u32>, Exit> {
+    let Some(text) = arguments.value(&SUPERVISOR) else { return Ok(None) };
+    let supervisor = text.to_str().and_then(|text| text.parse().ok()).ok_or(Exit::Usage)?;
     if lifeline::hold().is_err() || !process::follow(supervisor) {
         // There is nobody left to tell.
         return Err(Exit::Failure);
     }
-    Ok(())
+    Ok(Some(supervisor))
 }
 
 /// Gives the process the role's name in lists, which otherwise is that of the file it was run as.

@@ -146,8 +146,6 @@ pub struct ProcessInfo {
     pub mount_namespace: u32,
     /// Inode of the network namespace.
     pub net_namespace: u32,
-    /// Id of the cgroup in the unified hierarchy; 0 when unknown.
-    pub cgroup_id: u64,
     /// This entry came into being by an exec.
     pub is_exec: bool,
     /// The parent entry is the same process before its exec.
@@ -380,13 +378,28 @@ mod tests {
             Identity::default(),
             Rc::default(),
         );
-        assert_eq!(&*process.cached_json(JsonRole::Actor, || "a".to_owned()), "a");
-        assert_eq!(&*process.cached_json(JsonRole::Actor, || "b".to_owned()), "a");
+        assert_eq!(
+            &*process.cached_json(JsonRole::Actor, || "a".to_owned()),
+            "a"
+        );
+        assert_eq!(
+            &*process.cached_json(JsonRole::Actor, || "b".to_owned()),
+            "a"
+        );
         process.set_identity(Identity::default());
-        assert_eq!(&*process.cached_json(JsonRole::Actor, || "b".to_owned()), "a");
+        assert_eq!(
+            &*process.cached_json(JsonRole::Actor, || "b".to_owned()),
+            "a"
+        );
         process.set_cgroup(Rc::default());
-        assert_eq!(&*process.cached_json(JsonRole::Actor, || "c".to_owned()), "c");
+        assert_eq!(
+            &*process.cached_json(JsonRole::Actor, || "c".to_owned()),
+            "c"
+        );
         process.set_exit_time(5);
-        assert_eq!(&*process.cached_json(JsonRole::Actor, || "d".to_owned()), "d");
+        assert_eq!(
+            &*process.cached_json(JsonRole::Actor, || "d".to_owned()),
+            "d"
+        );
     }
 }

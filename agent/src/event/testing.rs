@@ -49,7 +49,6 @@ pub(crate) fn process(
         session: 900,
         mount_namespace: 4_026_531_841,
         net_namespace: 4_026_531_840,
-        cgroup_id: 77,
         is_exec: true,
         ..ProcessInfo::default()
     };
@@ -69,7 +68,13 @@ pub(crate) fn process(
         created: NOW - 60_000_000_000,
     };
     let parent = parent.map(Rc::clone);
-    Rc::new(Process::new(info, Rc::new(image), parent, root(), Rc::new(cgroup)))
+    Rc::new(Process::new(
+        info,
+        Rc::new(image),
+        parent,
+        root(),
+        Rc::new(cgroup),
+    ))
 }
 
 pub(crate) fn root() -> Identity {
@@ -80,7 +85,12 @@ pub(crate) fn root() -> Identity {
 pub(crate) fn cat() -> Rc<Process> {
     let init = process(1, &["/sbin/init"], "/usr/lib/systemd/systemd", None);
     let shell = process(1000, &["bash"], "/usr/bin/bash", Some(&init));
-    process(1001, &["cat", "-n", "/etc/shadow"], "/usr/bin/cat", Some(&shell))
+    process(
+        1001,
+        &["cat", "-n", "/etc/shadow"],
+        "/usr/bin/cat",
+        Some(&shell),
+    )
 }
 
 pub(crate) fn names() -> Rc<Names> {

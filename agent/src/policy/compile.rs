@@ -5,9 +5,9 @@ use crate::secl::ast::{Array, ArrayKind, Chain, Expression, ExpressionKind, Macr
 use crate::secl::{self, Macros, Scheme};
 use std::collections::HashSet;
 
-/// First parts of field names that belong to event types of the reference; a rule that uses one
-/// whose events are not enabled is told so, rather than that the field is unknown.
-const EVENT_PREFIXES: &[&str] = &[
+/// The event types of the reference. A rule on one that is not enabled is told so, rather than
+/// that its fields are unknown.
+const EVENT_TYPES: &[&str] = &[
     "accept",
     "bind",
     "bpf",
@@ -22,7 +22,6 @@ const EVENT_PREFIXES: &[&str] = &[
     "exec",
     "exit",
     "failed_dns",
-    "fim",
     "imds",
     "link",
     "load_module",
@@ -30,7 +29,6 @@ const EVENT_PREFIXES: &[&str] = &[
     "mmap",
     "mount",
     "mprotect",
-    "network",
     "network_flow_monitor",
     "ondemand",
     "open",
@@ -55,6 +53,9 @@ const EVENT_PREFIXES: &[&str] = &[
     "unshare",
     "utimes",
 ];
+/// First parts of fields that several event types share (`network.*`, `fim.write.*`). They say
+/// something about an event type only when the field is not known.
+const SHARED_PREFIXES: &[&str] = &["fim", "network"];
 
 /// Compiles an expression once for each enabled event type that it can be about.
 pub fn compile(
@@ -67,8 +68,13 @@ pub fn compile(
         return Err(Error::NoExpression);
     }
     let parsed = secl::parse(expression).map_err(Error::Syntax)?;
+    let prefixes = prefixes(&parsed, macros);
+    let disabled = |one: &&str| EVENT_TYPES.contains(one) && !enabled.contains(one);
+    if prefixes.iter().any(disabled) {
+        return Err(Error::EventDisabled);
+    }
     let compiled = secl::compile(&parsed, macros, scheme).map_err(|error| {
-        if uses_other_events(&parsed, macros, enabled) {
+        if prefixes.iter().any(|one| SHARED_PREFIXES.contains(one)) {
             Error::EventDisabled
         } else {
             Error::Expression(error)
@@ -90,15 +96,13 @@ pub fn compile(
     Ok(all)
 }
 
-/// Whether an expression, or a macro that it uses, has a field of an event type that is known and
-/// not enabled.
-fn uses_other_events(expression: &Expression, macros: &Macros, enabled: &[&str]) -> bool {
+/// First parts of the dotted names in an expression and in the macros that it uses.
+fn prefixes<'a>(expression: &'a Expression, macros: &'a Macros) -> HashSet<&'a str> {
     let mut names = Names {
         macros,
         macros_seen: HashSet::new(),
         pending: Vec::new(),
-        found: false,
-        enabled,
+        prefixes: HashSet::new(),
     };
     names.expression(expression);
     // One macro after the other, so that a long chain of macros is no deep recursion.
@@ -108,7 +112,7 @@ fn uses_other_events(expression: &Expression, macros: &Macros, enabled: &[&str])
             Macro::Array(array) => names.array(array),
         }
     }
-    names.found
+    names.prefixes
 }
 
 /// A walk over the names of an expression and of the macros that it uses, each macro once.
@@ -116,8 +120,7 @@ struct Names<'a> {
     macros: &'a Macros,
     macros_seen: HashSet<&'a str>,
     pending: Vec<&'a Macro>,
-    found: bool,
-    enabled: &'a [&'a str],
+    prefixes: HashSet<&'a str>,
 }
 
 impl<'a> Names<'a> {
@@ -161,8 +164,7 @@ impl<'a> Names<'a> {
                 self.pending.push(definition);
             }
         } else if let Some((prefix, _)) = name.split_once('.') {
-            let known = EVENT_PREFIXES.contains(&prefix);
-            self.found |= known && !self.enabled.contains(&prefix);
+            self.prefixes.insert(prefix);
         }
     }
 }

@@ -11,17 +11,17 @@ use mio::{Events, Interest, Poll, Token};
 use super::commands::{failure, Command, Commands, SUCCESS};
 use super::connection::Connection;
 use super::pipeline::Pipeline;
+use super::policies::Policies;
 use super::self_test::{Outcome, SelfTest};
 use super::status::{self, LastTest, View};
 use super::subscribers::{Change, Subscribers};
 use super::{Error, Options};
 use crate::config::{keys, Settings};
-use crate::event::types::RULE_TYPES;
 use crate::event::wire::Kind;
-use crate::event::{json, Fields};
+use crate::event::json;
 use crate::kernel::{self, Counts, EventStream, Probes};
-use crate::policy::{self, RuleSet};
-use crate::resolve::{Clock, Resolver};
+use crate::resolve::clock::monotonic_now;
+use crate::resolve::{self, Resolver};
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::socket::{Listener, Peer};
 
@@ -69,46 +69,6 @@ pub(super) struct Agent {
     is_stopping: bool,
 }
 
-/// Where the rules come from.
-struct Policies {
-    directory: PathBuf,
-    default_enabled: bool,
-    options: policy::Options,
-}
-
-impl Policies {
-    fn new(settings: &Settings) -> Policies {
-        Policies {
-            directory: settings.policies_dir(),
-            default_enabled: settings.flag(&keys::POLICIES_DEFAULT_ENABLED),
-            options: policy::Options {
-                host: policy::Host::read(),
-                events: RULE_TYPES.to_vec(),
-            },
-        }
-    }
-
-    /// Reads and compiles everything; what is wrong is logged and stays in the report.
-    fn load(&self, self_test: Option<&SelfTest>) -> RuleSet {
-        let (mut sources, unread) = policy::read_directory(&self.directory, self.default_enabled);
-        sources.extend(self_test.map(SelfTest::policy));
-        let mut rules = RuleSet::load(&sources, &self.options, &Fields);
-        rules.add_unread(&unread);
-        for problem in rules.report().problems() {
-            warn!("{problem}");
-        }
-        for warning in rules
-            .report()
-            .policies
-            .iter()
-            .flat_map(|policy| &policy.warnings)
-        {
-            warn!("{warning}");
-        }
-        rules
-    }
-}
-
 impl Agent {
     /// Binds, loads and attaches. The sockets come first: they hold the lowest descriptors, so
     /// that a killed process's readers hear of it before its hooks are gone.
@@ -125,7 +85,7 @@ impl Agent {
         let policies = Policies::new(settings);
         let rules = policies.load(tests_itself.then_some(&self_test));
         let (probes, stream) = Probes::start(&kernel_options(settings)).map_err(Error::Kernel)?;
-        let host = resolve::detect_host(settings.text(&keys::HOSTNAME));
+        let host = resolve::host::detect(settings.text(&keys::HOSTNAME));
         let resolver = resolver(settings, &host.hostname);
         let subscribers = Subscribers::new(env!("CARGO_PKG_VERSION"), std::process::id());
         let mut agent = Agent {
@@ -158,7 +118,7 @@ impl Agent {
 
     /// What follows once the hooks are attached: nothing that happens now is missed.
     fn prepare(&mut self, options: &Options) -> Result<(), Error> {
-        self.pipeline.resolver.take_snapshot();
+        self.pipeline.resolver.snapshot();
         for tgid in options.supervisor.into_iter().chain([std::process::id()]) {
             self.probes.ignore(tgid, true).map_err(Error::Kernel)?;
         }
@@ -250,7 +210,7 @@ impl Agent {
 
     /// Takes what the probes have; true when more waits.
     fn drain(&mut self) -> bool {
-        let now = Clock::monotonic_now();
+        let now = monotonic_now();
         let pipeline = &mut self.pipeline;
         self.stream.turn(now, |record| pipeline.take(record, now))
     }
@@ -371,7 +331,7 @@ impl Agent {
     }
 
     fn status(&self) -> String {
-        let limit = self.pipeline.resolver.limit();
+        let processes = &self.pipeline.resolver.processes;
         status::reply(&View {
             uptime: self.started.elapsed(),
             probes: &self.probes,
@@ -384,7 +344,7 @@ impl Agent {
             subscribers: self.pipeline.subscribers.count(),
             unread: self.pipeline.subscribers.lost(),
             slow_turns: self.slow_turns,
-            cache: (self.pipeline.resolver.processes(), limit),
+            cache: (processes.len(), processes.limit()),
             warnings: &self.warnings,
         })
     }
@@ -480,7 +440,7 @@ impl Agent {
         }
         if self.watched.elapsed() >= WATCH {
             self.watched = Instant::now();
-            self.pipeline.resolver.expire(Clock::monotonic_now());
+            self.pipeline.resolver.expire(monotonic_now());
             self.report_losses();
         }
     }
@@ -517,7 +477,7 @@ impl Agent {
             let _ = self.probes.open_gate(kind, false);
         }
         let pipeline = &mut self.pipeline;
-        let now = Clock::monotonic_now();
+        let now = monotonic_now();
         self.stream.flush(|record| pipeline.take(record, now));
         self.self_test.end();
         self.flush();
@@ -536,12 +496,12 @@ fn kernel_options(settings: &Settings) -> kernel::Options {
 }
 
 fn resolver(settings: &Settings, hostname: &str) -> Resolver {
-    let limit = usize::try_from(settings.count(&keys::PID_CACHE_SIZE)).unwrap_or(10_000);
-    Resolver::new(
-        limit,
-        settings.list(&keys::ENVS_WITH_VALUE).to_vec(),
-        hostname,
-    )
+    let size = settings.count(&keys::PID_CACHE_SIZE);
+    Resolver::new(resolve::Options {
+        process_cache_size: usize::try_from(size).unwrap_or(usize::MAX),
+        envs_with_value: settings.list(&keys::ENVS_WITH_VALUE).to_vec(),
+        hostname: hostname.to_string(),
+    })
 }
 
 /// The time in nanoseconds since the epoch.

@@ -8,6 +8,7 @@ mod agent;
 mod commands;
 mod connection;
 mod pipeline;
+mod policies;
 pub mod runner;
 pub mod self_test;
 mod status;

@@ -51,8 +51,7 @@ impl Pipeline {
         if let Some(count) = self.delivered.get_mut(record.header.kind as usize) {
             *count += 1;
         }
-        let wanted = |kind: &str| !self.rules.rules(kind).is_empty();
-        if let Some(event) = self.resolver.event(&record, wanted) {
+        if let Some(event) = self.resolver.resolve(&record) {
             self.judge(&event, now);
         }
     }

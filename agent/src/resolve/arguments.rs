@@ -201,7 +201,10 @@ mod tests {
     #[test]
     fn limits_show_as_truncated() {
         let long = Strings::split(&[b'x'; 5_000], false);
-        assert_eq!((long.elements[0].len(), long.truncated), (MAX_ELEMENT, true));
+        assert_eq!(
+            (long.elements[0].len(), long.truncated),
+            (MAX_ELEMENT, true)
+        );
         let many = Strings::split(&b"a\0".repeat(500), false);
         assert_eq!((many.elements.len(), many.truncated), (MAX_ELEMENTS, true));
         let big = Strings::split(&b"abcdefg\0".repeat(5_000), false);
@@ -218,7 +221,13 @@ mod tests {
         let (arguments, environment) = pieces.take(1, 5, 12);
         assert_eq!(arguments.elements, ["a", "bc"]);
         assert!(!arguments.truncated);
-        assert_eq!(environment, Strings { elements: vec![], truncated: true });
+        assert_eq!(
+            environment,
+            Strings {
+                elements: vec![],
+                truncated: true
+            }
+        );
         assert_eq!(pieces.bytes, 0);
         assert!(pieces.take(1, 5, 0).0.truncated);
     }
@@ -246,6 +255,9 @@ mod tests {
     fn values_are_kept_of_named_variables_only() {
         let filter = EnvironmentFilter::new(vec!["PATH".to_owned()]);
         let strings = Strings::split(b"PATH=/bin\0SECRET=x\0EMPTY\0", false);
-        assert_eq!(strings.filtered(&filter).elements, ["PATH=/bin", "SECRET", "EMPTY"]);
+        assert_eq!(
+            strings.filtered(&filter).elements,
+            ["PATH=/bin", "SECRET", "EMPTY"]
+        );
     }
 }

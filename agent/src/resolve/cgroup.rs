@@ -111,9 +111,7 @@ fn is_hex(text: &str) -> bool {
 
 /// The container id in a path: that of the innermost container; empty without one.
 fn container_id(path: &str) -> &str {
-    path.rsplit('/')
-        .find_map(id_of_component)
-        .unwrap_or("")
+    path.rsplit('/').find_map(id_of_component).unwrap_or("")
 }
 
 /// The container id in one component: `<id>`, `docker-<id>.scope` and the like.
@@ -184,15 +182,15 @@ impl Cgroups {
             }
         }
         if self.by_path.len() >= MAX_SHARED {
-            self.by_path.retain(|_, cgroup| Rc::strong_count(cgroup) > 1);
+            self.by_path
+                .retain(|_, cgroup| Rc::strong_count(cgroup) > 1);
         }
         let shared = Rc::new(Cgroup {
             created: seen,
             ..cgroup
         });
         if self.by_path.len() < MAX_SHARED {
-            self.by_path
-                .insert(shared.path.clone(), Rc::clone(&shared));
+            self.by_path.insert(shared.path.clone(), Rc::clone(&shared));
         }
         shared
     }
@@ -214,11 +212,23 @@ mod tests {
             ("/user.slice/user-0.slice/session-1.scope", "", "systemd"),
             ("/lxc.payload.web/init", "", "lxc"),
             (&format!("/docker/{ID}"), ID, "docker"),
-            (&format!("/docker/{ID}/system.slice/x.service"), ID, "docker"),
+            (
+                &format!("/docker/{ID}/system.slice/x.service"),
+                ID,
+                "docker",
+            ),
             (&format!("/system.slice/docker-{ID}.scope"), ID, "docker"),
-            (&format!("/machine.slice/libpod-{ID}.scope/container"), ID, "podman"),
+            (
+                &format!("/machine.slice/libpod-{ID}.scope/container"),
+                ID,
+                "podman",
+            ),
             (&format!("/kubepods/burstable/pod1/{ID}"), ID, "containerd"),
-            (&format!("/kubepods.slice/x/cri-containerd-{ID}.scope"), ID, "containerd"),
+            (
+                &format!("/kubepods.slice/x/cri-containerd-{ID}.scope"),
+                ID,
+                "containerd",
+            ),
             (&format!("/kubepods.slice/x/crio-{ID}.scope"), ID, "cri-o"),
             (&format!("/ecs/{task}"), task, "ecs"),
             (&format!("/garden/{garden}"), garden, "garden"),
@@ -226,7 +236,11 @@ mod tests {
             ("/x/01234567-89ab-cdef-0123-4567-89", "", ""),
         ] {
             let cgroup = from_path(path, 2);
-            assert_eq!((&*cgroup.container_id, cgroup.manager), (id, manager), "{path}");
+            assert_eq!(
+                (&*cgroup.container_id, cgroup.manager),
+                (id, manager),
+                "{path}"
+            );
         }
     }
 
@@ -244,7 +258,11 @@ mod tests {
             ("3:cpu:/a\n1:name=systemd:/b.scope\n0::/\n", "/b.scope", 1),
             ("3:cpu:/a\n0::/\n", "/", 2),
             ("3:cpu:/a\n", "/a", 1),
-            (&format!("3:cpu:/docker/{ID}\n0::/x.slice\n"), &format!("/docker/{ID}"), 1),
+            (
+                &format!("3:cpu:/docker/{ID}\n0::/x.slice\n"),
+                &format!("/docker/{ID}"),
+                1,
+            ),
             ("", "", 0),
             ("nonsense", "", 0),
         ] {
@@ -256,10 +274,22 @@ mod tests {
     #[test]
     fn cgroups_are_shared_until_made_again() {
         let mut cgroups = Cgroups::default();
-        let first = cgroups.share(Cgroup { inode: 5, ..from_path("/a", 2) }, 100);
+        let first = cgroups.share(
+            Cgroup {
+                inode: 5,
+                ..from_path("/a", 2)
+            },
+            100,
+        );
         let second = cgroups.share(from_path("/a", 2), 200);
         assert!(Rc::ptr_eq(&first, &second));
-        let third = cgroups.share(Cgroup { inode: 6, ..from_path("/a", 2) }, 300);
+        let third = cgroups.share(
+            Cgroup {
+                inode: 6,
+                ..from_path("/a", 2)
+            },
+            300,
+        );
         assert_eq!((first.created, third.created), (100, 300));
         for number in 0..2 * MAX_SHARED {
             cgroups.share(from_path(&format!("/{number}"), 2), 1);

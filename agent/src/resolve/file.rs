@@ -167,6 +167,9 @@ mod tests {
             ..FileBlock::default()
         };
         let file = from_block(Some(&block));
-        assert_eq!((file.known, file.inode, file.filesystem), (true, 7, "tmpfs"));
+        assert_eq!(
+            (file.known, file.inode, file.filesystem),
+            (true, 7, "tmpfs")
+        );
     }
 }

@@ -34,8 +34,8 @@ pub struct ProcessSnapshot {
     pub identity: Identity,
     /// Its cgroup.
     pub cgroup: Cgroup,
-    /// Monotonic time before the first and after the last look at it.
-    pub looked: (u64, u64),
+    /// Monotonic time after the last look at it.
+    pub looked: u64,
 }
 
 /// What reading needs beside the id.
@@ -62,7 +62,6 @@ pub fn walk(reader: &mut Reader<'_>) -> Vec<ProcessSnapshot> {
 
 /// The process with this id; `None` when there is none.
 pub fn read(pid: u32, reader: &mut Reader<'_>) -> Option<ProcessSnapshot> {
-    let begun = monotonic_now();
     let stat = Stat::parse(&text(pid, "stat")?)?;
     let status = Status::parse(&text(pid, "status")?);
     let arguments = Strings::split(&bytes(pid, "cmdline").unwrap_or_default(), false);
@@ -99,7 +98,7 @@ pub fn read(pid: u32, reader: &mut Reader<'_>) -> Option<ProcessSnapshot> {
         image: Rc::new(image),
         identity: status.identity,
         cgroup: cgroup::read(pid).unwrap_or_default(),
-        looked: (begun, monotonic_now()),
+        looked: monotonic_now(),
     })
 }
 

@@ -52,7 +52,10 @@ impl Users {
             .checked
             .is_none_or(|checked| now.saturating_sub(checked) >= TRUST);
         if due {
-            let stamps = [metadata_of(&self.passwd).ok(), metadata_of(&self.group).ok()];
+            let stamps = [
+                metadata_of(&self.passwd).ok(),
+                metadata_of(&self.group).ok(),
+            ];
             if self.checked.is_none() || stamps != self.stamps {
                 self.names = Rc::new(Names {
                     users: read(&self.passwd),

@@ -180,7 +180,10 @@ mod tests {
         let theirs = std::fs::metadata(path).unwrap();
         assert_eq!(ours.inode, theirs.ino());
         assert_eq!(u32::from(ours.mode), theirs.mode());
-        assert_eq!(ours.changed, (theirs.ctime() * 1_000_000_000 + theirs.ctime_nsec()) as u64);
+        assert_eq!(
+            ours.changed,
+            (theirs.ctime() * 1_000_000_000 + theirs.ctime_nsec()) as u64
+        );
         assert_eq!(u64::from(ours.links), theirs.nlink());
         assert_ne!(ours.mount_id, 0);
     }
@@ -207,6 +210,9 @@ mod tests {
     fn only_regular_files_are_read() {
         assert!(read_limited(Path::new("/dev/zero"), 10).is_err());
         assert!(read_limited(Path::new("/proc"), 10).is_err());
-        assert_eq!(read_limited(Path::new("/proc/self/stat"), 3).unwrap().len(), 3);
+        assert_eq!(
+            read_limited(Path::new("/proc/self/stat"), 3).unwrap().len(),
+            3
+        );
     }
 }

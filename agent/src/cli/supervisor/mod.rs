@@ -76,9 +76,9 @@ impl Supervisor {
     /// Does what is due; returns the exit code once everything has ended.
     fn progress(&mut self, now: Instant) -> Option<Exit> {
         let stopping = self.stop.is_some();
-        for role in &mut self.roles {
-            role.give_up_on_dead(now);
-            if !stopping {
+        if !stopping {
+            for role in &mut self.roles {
+                role.give_up_on_dead(now);
                 role.start_when_due(self.poll.registry(), now);
             }
         }
@@ -102,9 +102,10 @@ impl Supervisor {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let stop = self.stop.as_ref();
-        let roles = self.roles.iter().filter_map(|role| role.deadline(stop.is_some()));
-        roles.chain(stop.map(|stop| stop.deadline)).min()
+        match &self.stop {
+            Some(stop) => Some(stop.deadline),
+            None => self.roles.iter().filter_map(Role::deadline).min(),
+        }
     }
 
     fn handle_signals(&mut self) {

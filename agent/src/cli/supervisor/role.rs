@@ -71,10 +71,10 @@ impl Role {
         Role { token, plan, state, quick_deaths: 0, leaving: Vec::new() }
     }
 
-    /// When this role next wants attention; one that waits wants none when everything stops.
-    pub(super) fn deadline(&self, stopping: bool) -> Option<Instant> {
+    /// When this role next wants attention.
+    pub(super) fn deadline(&self) -> Option<Instant> {
         match &self.state {
-            State::Waiting { until } if !stopping => Some(*until),
+            State::Waiting { until } => Some(*until),
             State::Running { down_since: Some(down), .. } => Some(*down + ORDERLY_END),
             _ => None,
         }

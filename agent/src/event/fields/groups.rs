@@ -63,7 +63,13 @@ macro_rules! process {
     ($prefix:literal, $subject:expr, $events:expr) => {
         [
             group($prefix, PROCESS, $subject, Part::Program, $events),
-            group(concat!($prefix, ".file"), FILE, $subject, Part::Program, $events),
+            group(
+                concat!($prefix, ".file"),
+                FILE,
+                $subject,
+                Part::Program,
+                $events,
+            ),
             group(
                 concat!($prefix, ".interpreter.file"),
                 FILE,
@@ -71,9 +77,27 @@ macro_rules! process {
                 Part::Interpreter,
                 $events,
             ),
-            group(concat!($prefix, ".cgroup"), CGROUP, $subject, Part::Program, $events),
-            group(concat!($prefix, ".container"), CONTAINER, $subject, Part::Program, $events),
-            group(concat!($prefix, ".user_session"), SESSION, $subject, Part::Program, $events),
+            group(
+                concat!($prefix, ".cgroup"),
+                CGROUP,
+                $subject,
+                Part::Program,
+                $events,
+            ),
+            group(
+                concat!($prefix, ".container"),
+                CONTAINER,
+                $subject,
+                Part::Program,
+                $events,
+            ),
+            group(
+                concat!($prefix, ".user_session"),
+                SESSION,
+                $subject,
+                Part::Program,
+                $events,
+            ),
         ]
     };
 }
@@ -82,7 +106,13 @@ macro_rules! process {
 macro_rules! file_event {
     ($name:literal, $rows:expr) => {
         [
-            group(concat!($name, ".file"), FILE, Subject::Own, Part::Object, &[$name]),
+            group(
+                concat!($name, ".file"),
+                FILE,
+                Subject::Own,
+                Part::Object,
+                &[$name],
+            ),
             group($name, $rows, Subject::Own, Part::Object, &[$name]),
         ]
     };

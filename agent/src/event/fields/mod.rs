@@ -249,24 +249,50 @@ impl Record for Event {
 
     fn int(&self, field: FieldId, index: usize) -> i64 {
         match element(self, field, index) {
-            Some((view, Row { read: Read::Int(get), .. }, _)) => get(view),
+            Some((
+                view,
+                Row {
+                    read: Read::Int(get),
+                    ..
+                },
+                _,
+            )) => get(view),
             _ => 0,
         }
     }
 
     fn boolean(&self, field: FieldId, index: usize) -> bool {
         match element(self, field, index) {
-            Some((view, Row { read: Read::Bool(get), .. }, _)) => get(view),
+            Some((
+                view,
+                Row {
+                    read: Read::Bool(get),
+                    ..
+                },
+                _,
+            )) => get(view),
             _ => false,
         }
     }
 
     fn text(&self, field: FieldId, index: usize) -> &str {
         match element(self, field, index) {
-            Some((view, Row { read: Read::Text(_, get), .. }, _)) => get(view),
-            Some((view, Row { read: Read::List(list, show), .. }, place)) => {
-                list(view).get(place).map_or("", |text| show(text))
-            }
+            Some((
+                view,
+                Row {
+                    read: Read::Text(_, get),
+                    ..
+                },
+                _,
+            )) => get(view),
+            Some((
+                view,
+                Row {
+                    read: Read::List(list, show),
+                    ..
+                },
+                place,
+            )) => list(view).get(place).map_or("", |text| show(text)),
             _ => "",
         }
     }

@@ -34,12 +34,18 @@ fn custom(
 /// the state of their rules, and what the kernel filters by; `time` is in nanoseconds since the
 /// epoch.
 pub fn ruleset_loaded(host: &HostInfo, time: u64, policies: &str, filters: Option<&str>) -> String {
-    custom("ruleset_loaded", "New ruleset loaded", time, host, |object| {
-        object.raw("policies", policies);
-        if let Some(filters) = filters {
-            object.raw("filters", filters);
-        }
-    })
+    custom(
+        "ruleset_loaded",
+        "New ruleset loaded",
+        time,
+        host,
+        |object| {
+            object.raw("policies", policies);
+            if let Some(filters) = filters {
+                object.raw("filters", filters);
+            }
+        },
+    )
 }
 
 /// The self-test ran: the ids of the tests whose event came back, and of those whose did not;

@@ -22,7 +22,12 @@ pub(super) fn write(object: &mut Object<'_>, event: &Event) {
         if event.identity == process.identity() {
             out.splice(&fields(process, JsonRole::Actor, &event.names));
         } else {
-            out.splice(&make(process, JsonRole::Actor, event.identity, &event.names));
+            out.splice(&make(
+                process,
+                JsonRole::Actor,
+                event.identity,
+                &event.names,
+            ));
         }
         if let Some(parent) = &process.parent {
             out.object("parent", |out| write_ancestor(out, parent, &event.names));

@@ -72,7 +72,9 @@ fn exec_of_a_script() {
         script.cgroup(),
     );
     let mut event = event(EventType::Exec, process.into());
-    event.body = Body::Exec { syscall_path: "./a.sh".to_owned() };
+    event.body = Body::Exec {
+        syscall_path: "./a.sh".to_owned(),
+    };
     check(&line(&event), include_str!("../golden/exec.json"));
 }
 
@@ -98,7 +100,10 @@ fn custom_events() {
 #[test]
 fn a_group_hides_the_id_of_its_rule() {
     let event = file_event(EventType::Open, "/x", [0; 4]);
-    let rule = RuleInfo { group_id: Some("group"), ..RULE };
+    let rule = RuleInfo {
+        group_id: Some("group"),
+        ..RULE
+    };
     let mut out = String::new();
     serialize(&event, &rule, &host(), &mut out);
     let got: Value = serde_json::from_str(&out).unwrap();

@@ -215,7 +215,11 @@ fn civil(days: u64) -> (u64, u64, u64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let march_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let month = if march_month < 10 {
+        march_month + 3
+    } else {
+        march_month - 9
+    };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     (year, month, day)
 }
@@ -227,7 +231,13 @@ mod tests {
     #[test]
     fn strings_survive_the_way_through_json() {
         let all: String = (0..0x250).filter_map(char::from_u32).collect();
-        for text in ["", "plain", "\"\\/\n\r\t\u{8}\u{c}\u{0}\u{1f}\u{7f}", "žluť 😀", &all] {
+        for text in [
+            "",
+            "plain",
+            "\"\\/\n\r\t\u{8}\u{c}\u{0}\u{1f}\u{7f}",
+            "žluť 😀",
+            &all,
+        ] {
             let mut out = String::new();
             write_string(&mut out, text);
             assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text);

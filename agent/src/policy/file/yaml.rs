@@ -1,9 +1,10 @@
 //! Text of a policy file to a tree of YAML values, with bounded memory.
 //!
-//! The parser refuses a tree that grows past [`MAX_NODES`] or [`MAX_TEXT`] while it is built, so
-//! that a small file whose aliases multiply (a "YAML bomb") ends as a sentence. Depth is bounded
-//! by serde_yaml itself (128 levels), the size of the file by [`super::source`]. What the keys
-//! mean is decided in [`super::definition`].
+//! A text with too many marks is refused before it is parsed, because the parser keeps every
+//! event of it at once; a tree that grows past [`MAX_NODES`] or [`MAX_TEXT`] is refused while it
+//! is built, so that a small file whose aliases multiply (a "YAML bomb") ends as a sentence. The
+//! size of the file is bounded by [`super::source`]. What the keys mean is decided in
+//! [`super::definition`].
 
 use super::position::Location;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -15,6 +16,12 @@ use std::fmt;
 const MAX_NODES: usize = 400_000;
 /// Bytes of text in one file after aliases were followed, twice the largest file.
 const MAX_TEXT: usize = 8 << 20;
+/// Marks that can begin an item in one file. The parser needs some 130 bytes for each; the public
+/// policies have one in 25 bytes.
+const MAX_MARKS: usize = 500_000;
+/// Brackets that may be open at once. Real nesting is below ten, but brackets inside texts count
+/// too, and not each of them is closed.
+const MAX_OPEN: usize = 1000;
 
 /// Why a file could not be read as YAML.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +33,10 @@ pub enum Error {
         /// Byte offset of the first byte that is not text.
         offset: usize,
     },
+    /// The file has more marks than are parsed.
+    TooMany,
+    /// The file has more open brackets than are parsed.
+    TooDeep,
     /// The YAML parser refused the text.
     Syntax {
         /// The sentence of the parser, without its place.
@@ -43,6 +54,11 @@ impl fmt::Display for Error {
                 f,
                 "the file is not text (byte {offset}); a policy is YAML in UTF-8"
             ),
+            Error::TooMany => write!(
+                f,
+                "the file has more than {MAX_MARKS} items and separators; split the policy"
+            ),
+            Error::TooDeep => write!(f, "more than {MAX_OPEN} brackets are open at once"),
             Error::Syntax { message, .. } => write!(f, "the YAML cannot be read: {message}"),
         }
     }
@@ -66,6 +82,7 @@ pub fn parse(text: &str) -> Result<Value, Error> {
     if text.lines().all(is_blank) {
         return Err(Error::Empty);
     }
+    check_marks(text)?;
     let budget = Budget {
         nodes: Cell::new(MAX_NODES),
         bytes: Cell::new(MAX_TEXT),
@@ -78,6 +95,28 @@ pub fn parse(text: &str) -> Result<Value, Error> {
         Value::Null => Err(Error::Empty),
         value => Ok(value),
     }
+}
+
+/// Bounds what the parser will need, from the bytes alone.
+fn check_marks(text: &str) -> Result<(), Error> {
+    let mut marks = 0usize;
+    let mut open = 0usize;
+    for byte in text.bytes() {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            b',' | b':' | b'-' | b'?' => {}
+            _ => continue,
+        }
+        marks += 1;
+        if open > MAX_OPEN {
+            return Err(Error::TooDeep);
+        }
+    }
+    if marks > MAX_MARKS {
+        return Err(Error::TooMany);
+    }
+    Ok(())
 }
 
 fn is_blank(line: &str) -> bool {
@@ -263,7 +302,10 @@ mod tests {
 
     #[test]
     fn depth_twice_and_tags_are_refused() {
-        assert!(message(&"[".repeat(5000)).contains("recursion limit"));
+        assert!(message(&"[".repeat(500)).contains("recursion limit"));
+        assert!(message(&"[".repeat(5000)).contains("brackets are open"));
+        assert!(message(&"- ".repeat(5000)).contains("recursion limit"));
+        assert!(message(&"- ".repeat(MAX_MARKS + 1)).contains("split the policy"));
         assert!(message("a: 1\na: 2\n").contains("`a` stands twice"));
         assert!(message("a: !x 1\n").contains("without a tag"));
         assert!(message("a: 1\n---\nb: 1\n").contains("more than one document"));

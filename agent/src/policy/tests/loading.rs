@@ -105,6 +105,13 @@ fn every_way_a_rule_can_fail_has_its_words() {
             "event type not enabled",
         ),
         (
+            &rule(
+                "a",
+                "expression: network.size > 1 || fim.write.file.path == \"a\"",
+            ),
+            "event type not enabled",
+        ),
+        (
             &rule("a", "expression: open.file.path in ${list}"),
             "x.policy:3:33: rule `a` error: ",
         ),

@@ -19,9 +19,7 @@ use super::file::{from_block, from_metadata};
 use crate::event::model::{DETACHED, NOT_AVAILABLE, TRUNCATED, UNREADABLE};
 use crate::event::wire::{FileBlock, WalkedPath};
 use crate::event::{File, PathSource};
-use crate::sys::files::{
-    descriptor_path, metadata, open_path, read_link, Last, Metadata,
-};
+use crate::sys::files::{descriptor_path, metadata, open_path, read_link, Last, Metadata};
 pub use mounts::Mounts;
 use walk::Walker;
 
@@ -32,14 +30,14 @@ const DELETED: &[u8] = b" (deleted)";
 const MAX_HANDLES: usize = 8;
 
 /// Who named a file, as far as it matters for finding it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Caller {
+#[derive(Clone, Copy)]
+pub struct Caller<'a> {
     /// Process id.
     pub pid: u32,
     /// Inode of its mount namespace; 0 when unknown.
     pub mount_namespace: u32,
-    /// Another living process in that namespace, for when the caller is gone.
-    pub neighbour: Option<u32>,
+    /// Finds another living process in that namespace; asked when the caller is gone.
+    pub neighbour: &'a dyn Fn() -> Option<u32>,
 }
 
 /// A file as a record names it.
@@ -79,7 +77,7 @@ struct Found {
 
 impl PathResolver {
     /// The file that a record names.
-    pub fn resolve(&mut self, named: &Named<'_>, caller: &Caller) -> File {
+    pub fn resolve(&mut self, named: &Named<'_>, caller: &Caller<'_>) -> File {
         let mut file = from_block(named.block);
         file.path_error = walk_error(named.walked);
         if !named.walked.is(WalkedPath::FROM_STRING) {
@@ -127,7 +125,7 @@ impl PathResolver {
     }
 
     /// Looks for the file in the file system; `None` when it cannot or must not be done.
-    fn find(&mut self, named: &Named<'_>, caller: &Caller) -> Option<(Found, u32)> {
+    fn find(&mut self, named: &Named<'_>, caller: &Caller<'_>) -> Option<(Found, u32)> {
         let last = match named.walked.is(WalkedPath::NO_FOLLOW) {
             true => Last::Keep,
             false => Last::Follow,
@@ -154,15 +152,12 @@ impl PathResolver {
     }
 
     /// The root directory to search in: the caller's, a neighbour's, or our own.
-    fn root(&mut self, caller: &Caller) -> Option<Root> {
+    fn root(&mut self, caller: &Caller<'_>) -> Option<Root> {
         let own = *self.own_namespace.get_or_insert_with(own_namespace);
         let ours = caller.mount_namespace == own && own != 0;
-        let candidates = [
-            Some(caller.pid),
-            caller.neighbour,
-            ours.then_some(std::process::id()),
-        ];
-        candidates.into_iter().flatten().find_map(root_of)
+        root_of(caller.pid)
+            .or_else(|| root_of((caller.neighbour)()?))
+            .or_else(|| root_of(ours.then(std::process::id)?))
     }
 
     /// The file at `path` below `root`, or its place in an existing directory.
@@ -174,8 +169,12 @@ impl PathResolver {
                 let parent = self.open(root, parent, Last::Follow).ok()?;
                 let parent = describe(parent.as_fd())?;
                 Some(Found {
-                    path: [parent.path.strip_suffix(b"/").unwrap_or(&parent.path), b"/", name]
-                        .concat(),
+                    path: [
+                        parent.path.strip_suffix(b"/").unwrap_or(&parent.path),
+                        b"/",
+                        name,
+                    ]
+                    .concat(),
                     metadata: None,
                 })
             }
@@ -186,7 +185,8 @@ impl PathResolver {
     fn open(&mut self, root: &Root, path: &[u8], last: Last) -> Result<OwnedFd, Errno> {
         let plain = lexical(b"/", path);
         let may_wait = || mounts::may_wait(root.pid, &plain);
-        self.walker.open(root.directory.as_fd(), path, last, may_wait)
+        self.walker
+            .open(root.directory.as_fd(), path, last, may_wait)
     }
 
     /// The file at `path` below `root`, also where the path goes through the handles in /proc
@@ -197,13 +197,12 @@ impl PathResolver {
         root: &Root,
         mut path: Vec<u8>,
         last: Last,
-        caller: &Caller,
+        caller: &Caller<'_>,
     ) -> Option<Found> {
         for _ in 0..MAX_HANDLES {
             let Some((handle, rest)) = proc::handle(&path, caller.pid) else {
                 let mut found = self.search(root, &path, last)?;
-                proc::correct_self(&mut found.path, caller.pid)
-                    .then(|| found.metadata.take());
+                proc::correct_self(&mut found.path, caller.pid).then(|| found.metadata.take());
                 return Some(found);
             };
             let kept = rest.is_empty() && last == Last::Keep;

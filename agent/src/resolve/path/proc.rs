@@ -40,7 +40,10 @@ pub(super) fn handle(path: &[u8], pid: u32) -> Option<(PathBuf, Vec<u8>)> {
         rest.push(b'/');
     }
     let handle = format!("/proc/{owner}/{link}");
-    Some((Path::new(OsStr::from_bytes(handle.as_bytes())).to_owned(), rest))
+    Some((
+        Path::new(OsStr::from_bytes(handle.as_bytes())).to_owned(),
+        rest,
+    ))
 }
 
 /// A handle below a process's directory, and how many components it has.
@@ -123,7 +126,10 @@ mod tests {
             ("/etc/passwd", None),
         ] {
             let expected = expected.map(|(link, rest): (&str, &str)| {
-                (PathBuf::from(format!("/proc/{own}/{link}")), rest.as_bytes().to_vec())
+                (
+                    PathBuf::from(format!("/proc/{own}/{link}")),
+                    rest.as_bytes().to_vec(),
+                )
             });
             assert_eq!(handle(path.as_bytes(), own), expected, "{path}");
         }

@@ -37,7 +37,7 @@ fn names(path: &str) -> Vec<u8> {
     names
 }
 
-fn resolve(base: &str, how: u16, string: &str, caller: &Caller) -> File {
+fn resolve(base: &str, how: u16, string: &str, caller: &Caller<'_>) -> File {
     let walked_names = names(base);
     let walked = WalkedPath {
         names: &walked_names,
@@ -51,11 +51,11 @@ fn resolve(base: &str, how: u16, string: &str, caller: &Caller) -> File {
     PathResolver::default().resolve(&named, caller)
 }
 
-fn own() -> Caller {
+fn own() -> Caller<'static> {
     Caller {
         pid: std::process::id(),
         mount_namespace: own_namespace(),
-        neighbour: None,
+        neighbour: &|| None,
     }
 }
 
@@ -69,12 +69,22 @@ fn strings_are_resolved_from_their_base() {
     for (base, how, string, expected) in [
         (&*base, STRING, "dir/file", scene.path("/dir/file")),
         (&base, STRING, "link/file", scene.path("/dir/file")),
-        (&base, STRING, "link/./sub/../alias", scene.path("/dir/file")),
+        (
+            &base,
+            STRING,
+            "link/./sub/../alias",
+            scene.path("/dir/file"),
+        ),
         (&base, KEEP, "link/alias", scene.path("/dir/alias")),
         (&base, STRING, "dir/sub/", scene.path("/dir/sub")),
         (&base, STRING, ".", scene.path("")),
         (&base, STRING, "../../../../../../..", "/".to_owned()),
-        ("/", STRING, &scene.path("/link/file"), scene.path("/dir/file")),
+        (
+            "/",
+            STRING,
+            &scene.path("/link/file"),
+            scene.path("/dir/file"),
+        ),
         (&base, STRING, "link/new", scene.path("/dir/new")),
         (&base, STRING, "link/new/", scene.path("/dir/new")),
     ] {
@@ -113,7 +123,7 @@ fn a_caller_that_is_gone_is_replaced() {
     assert_eq!(file.path, scene.path("/file"));
     assert_eq!(file.source, PathSource::Lexical);
     let neighbour = Caller {
-        neighbour: Some(std::process::id()),
+        neighbour: &|| Some(std::process::id()),
         ..stranger
     };
     let file = resolve(&scene.path(""), STRING, "link/file", &neighbour);
@@ -143,7 +153,10 @@ fn handles_in_proc_are_the_callers() {
     for (string, expected) in [
         (format!("/proc/self/fd/{number}"), scene.path("/dir")),
         (format!("/dev/fd/{number}/alias"), scene.path("/dir/file")),
-        ("/proc/self/root/proc/self/root/etc".to_owned(), "/etc".to_owned()),
+        (
+            "/proc/self/root/proc/self/root/etc".to_owned(),
+            "/etc".to_owned(),
+        ),
     ] {
         let file = resolve("/", STRING, &string, &own());
         assert_eq!((&*file.path, file.known), (&*expected, true), "{string}");
@@ -189,7 +202,7 @@ fn walked_files_need_no_file_system() {
             walked: &walked,
             string: b"x",
         };
-        let file = PathResolver::default().resolve(&named, &Caller::default());
+        let file = PathResolver::default().resolve(&named, &own());
         assert_eq!((&*file.path, file.path_error), (expected, error), "{how}");
     }
     let nothing = Named {
@@ -197,7 +210,7 @@ fn walked_files_need_no_file_system() {
         walked: &WalkedPath::default(),
         string: b"",
     };
-    let file = PathResolver::default().resolve(&nothing, &Caller::default());
+    let file = PathResolver::default().resolve(&nothing, &own());
     assert_eq!((&*file.path, file.path_error), ("", NOT_AVAILABLE));
 }
 
@@ -212,7 +225,8 @@ fn paths_split_before_their_last_name() {
         ("", None),
     ] {
         let split = split(path.as_bytes());
-        let expected = expected.map(|(parent, name): (&str, &str)| (parent.as_bytes(), name.as_bytes()));
+        let expected =
+            expected.map(|(parent, name): (&str, &str)| (parent.as_bytes(), name.as_bytes()));
         assert_eq!(split, expected, "{path}");
     }
 }

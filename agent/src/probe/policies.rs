@@ -1,0 +1,52 @@
+//! Where system-probe's rules come from: the directory, the embedded policy, the self-test.
+
+use std::path::PathBuf;
+
+use log::warn;
+
+use super::self_test::SelfTest;
+use crate::config::{keys, Settings};
+use crate::event::types::RULE_TYPES;
+use crate::event::Fields;
+use crate::policy::{self, RuleSet};
+
+/// Where the rules come from.
+pub(super) struct Policies {
+    directory: PathBuf,
+    default_enabled: bool,
+    options: policy::Options,
+}
+
+impl Policies {
+    /// The directory and the switches of these settings.
+    pub(super) fn new(settings: &Settings) -> Policies {
+        Policies {
+            directory: settings.policies_dir(),
+            default_enabled: settings.flag(&keys::POLICIES_DEFAULT_ENABLED),
+            options: policy::Options {
+                host: policy::Host::read(),
+                events: RULE_TYPES.to_vec(),
+            },
+        }
+    }
+
+    /// Reads and compiles everything; what is wrong is logged and stays in the report.
+    pub(super) fn load(&self, self_test: Option<&SelfTest>) -> RuleSet {
+        let (mut sources, unread) = policy::read_directory(&self.directory, self.default_enabled);
+        sources.extend(self_test.map(SelfTest::policy));
+        let mut rules = RuleSet::load(&sources, &self.options, &Fields);
+        rules.add_unread(&unread);
+        for problem in rules.report().problems() {
+            warn!("{problem}");
+        }
+        for warning in rules
+            .report()
+            .policies
+            .iter()
+            .flat_map(|policy| &policy.warnings)
+        {
+            warn!("{warning}");
+        }
+        rules
+    }
+}
