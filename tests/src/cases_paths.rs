@@ -35,41 +35,94 @@ struct Variant {
     only_files: bool,
 }
 
-const fn variant(name: &'static str, event: &'static str, call: &'static [&'static str]) -> Variant {
-    Variant { name, event, call, no_follow: false, creates: false, only_files: false }
+const fn variant(
+    name: &'static str,
+    event: &'static str,
+    call: &'static [&'static str],
+) -> Variant {
+    Variant {
+        name,
+        event,
+        call,
+        no_follow: false,
+        creates: false,
+        only_files: false,
+    }
 }
 
 const fn only_files(variant: Variant) -> Variant {
-    Variant { only_files: true, ..variant }
+    Variant {
+        only_files: true,
+        ..variant
+    }
 }
 
 const fn creates(variant: Variant) -> Variant {
-    Variant { creates: true, only_files: true, ..variant }
+    Variant {
+        creates: true,
+        only_files: true,
+        ..variant
+    }
 }
 
 const fn no_follow(variant: Variant) -> Variant {
-    Variant { no_follow: true, ..variant }
+    Variant {
+        no_follow: true,
+        ..variant
+    }
 }
 
 // In a call PATH stands for the path, DIR for the directory descriptor, FD for the file's.
 const VARIANTS: &[Variant] = &[
     variant("open", "open", &["open", "PATH", "0"]),
     variant("openat", "open", &["openat", "DIR", "PATH", "0"]),
-    creates(variant("openat_create", "open", &["openat", "DIR", "PATH", "0101", MODE])),
-    variant("openat2", "open", &["openat2", "DIR", "PATH", "how:0:0:0", "24"]),
+    creates(variant(
+        "openat_create",
+        "open",
+        &["openat", "DIR", "PATH", "0101", MODE],
+    )),
+    variant(
+        "openat2",
+        "open",
+        &["openat2", "DIR", "PATH", "how:0:0:0", "24"],
+    ),
     only_files(variant("creat", "open", &["creat", "PATH", MODE])),
     only_files(variant("truncate", "open", &["truncate", "PATH", "0"])),
     variant("chmod", "chmod", &["chmod", "PATH", MODE]),
     variant("fchmod", "chmod", &["fchmod", "FD", MODE]),
     variant("fchmodat", "chmod", &["fchmodat", "DIR", "PATH", MODE]),
-    variant("fchmodat2", "chmod", &["fchmodat2", "DIR", "PATH", MODE, "0"]),
-    variant("fchmodat2_empty", "chmod", &["fchmodat2", "FD", "s:", MODE, "0x1000"]),
+    variant(
+        "fchmodat2",
+        "chmod",
+        &["fchmodat2", "DIR", "PATH", MODE, "0"],
+    ),
+    variant(
+        "fchmodat2_empty",
+        "chmod",
+        &["fchmodat2", "FD", "s:", MODE, "0x1000"],
+    ),
     variant("chown", "chown", &["chown", "PATH", OWNER, OWNER]),
-    no_follow(variant("lchown", "chown", &["lchown", "PATH", OWNER, OWNER])),
+    no_follow(variant(
+        "lchown",
+        "chown",
+        &["lchown", "PATH", OWNER, OWNER],
+    )),
     variant("fchown", "chown", &["fchown", "FD", OWNER, OWNER]),
-    variant("fchownat", "chown", &["fchownat", "DIR", "PATH", OWNER, OWNER, "0"]),
-    no_follow(variant("fchownat_link", "chown", &["fchownat", "DIR", "PATH", OWNER, OWNER, "0x100"])),
-    variant("fchownat_empty", "chown", &["fchownat", "FD", "s:", OWNER, OWNER, "0x1000"]),
+    variant(
+        "fchownat",
+        "chown",
+        &["fchownat", "DIR", "PATH", OWNER, OWNER, "0"],
+    ),
+    no_follow(variant(
+        "fchownat_link",
+        "chown",
+        &["fchownat", "DIR", "PATH", OWNER, OWNER, "0x100"],
+    )),
+    variant(
+        "fchownat_empty",
+        "chown",
+        &["fchownat", "FD", "s:", OWNER, OWNER, "0x1000"],
+    ),
 ];
 
 impl Variant {
@@ -100,8 +153,11 @@ struct Expected {
 /// Runs the tests of this file.
 pub(crate) fn run(report: &mut Report) {
     let name = |situation: &Situation| format!("paths_{}", situation.name);
-    let names: Vec<String> =
-        SITUATIONS.iter().map(name).chain(["paths_once".to_owned(), "paths_refused".to_owned()]).collect();
+    let names: Vec<String> = SITUATIONS
+        .iter()
+        .map(name)
+        .chain(["paths_once".to_owned(), "paths_refused".to_owned()])
+        .collect();
     if !report.wants_any(names.iter().map(String::as_str)) {
         return;
     }
@@ -126,12 +182,17 @@ fn start() -> Result<Agent, Failure> {
     let mut rules = vec![rule("refused", "open.file.name == \"refused.e2e\"", "")];
     for situation in SITUATIONS {
         for variant in VARIANTS.iter().filter(|variant| variant.applies(situation)) {
-            let expression =
-                format!("{}.file.name =~ \"{}*\"", variant.event, variant.file_name(situation));
+            let expression = format!(
+                "{}.file.name =~ \"{}*\"",
+                variant.event,
+                variant.file_name(situation)
+            );
             rules.push(rule(&variant.rule(situation), &expression, ""));
         }
     }
-    Launch::new("paths")?.policy("paths.policy", policy(&rules))?.start()
+    Launch::new("paths")?
+        .policy("paths.policy", policy(&rules))?
+        .start()
 }
 
 fn make_calls(situation: &'static Situation) -> Result<Vec<Expected>, Failure> {
@@ -139,8 +200,10 @@ fn make_calls(situation: &'static Situation) -> Result<Vec<Expected>, Failure> {
     match situation.mount {
         None => call_all(situation, &base),
         Some(mount) => with_own_mounts(|| {
-            let names: Vec<String> =
-                VARIANTS.iter().map(|variant| variant.file_name(situation)).collect();
+            let names: Vec<String> = VARIANTS
+                .iter()
+                .map(|variant| variant.file_name(situation))
+                .collect();
             mount(&base, &names)?;
             // As in a container, somebody stays when the caller is gone.
             let resident = Waiting::start(&["--wait", "getpid"])?;
@@ -175,14 +238,25 @@ fn call(
     if call.result == ENOSYS {
         return Ok(None);
     }
-    ensure(call.result >= 0, || format!("the call failed with {}", call.result))?;
+    ensure(call.result >= 0, || {
+        format!("the call failed with {}", call.result)
+    })?;
     if let (Some(link), false) = (&call.link, situation.own_root) {
         let link = without_deleted(link);
         ensure(link == path, || {
-            format!("the runner expects {}, the kernel says {}", path.display(), link.display())
+            format!(
+                "the runner expects {}, the kernel says {}",
+                path.display(),
+                link.display()
+            )
         })?;
     }
-    Ok(Some(Expected { variant, rule: variant.rule(situation), pid: call.pid, path }))
+    Ok(Some(Expected {
+        variant,
+        rule: variant.rule(situation),
+        pid: call.pid,
+        path,
+    }))
 }
 
 /// The runner's own idea of the path.
@@ -190,7 +264,11 @@ fn real_path(place: &Place, variant: &Variant) -> Result<PathBuf, Failure> {
     if !variant.no_follow {
         return Ok(place.outside.canonicalize()?);
     }
-    let parent = place.outside.parent().unwrap_or(Path::new("/")).canonicalize()?;
+    let parent = place
+        .outside
+        .parent()
+        .unwrap_or(Path::new("/"))
+        .canonicalize()?;
     Ok(parent.join(place.outside.file_name().unwrap_or_default()))
 }
 
@@ -205,7 +283,13 @@ fn without_deleted(link: &Path) -> PathBuf {
 fn words(place: &Place, variant: &Variant) -> Vec<OsString> {
     let mut words = place.options.clone();
     if variant.call.contains(&"FD") {
-        let mut value = if place.is_directory { &place.outside } else { &place.given }.clone().into_os_string();
+        let mut value = if place.is_directory {
+            &place.outside
+        } else {
+            &place.given
+        }
+        .clone()
+        .into_os_string();
         value.push(format!(":{FILE_DESCRIPTOR}"));
         let at = if place.is_directory { 0 } else { words.len() };
         words.splice(at..at, [OsString::from("--open"), value]);
@@ -228,7 +312,9 @@ fn compare(agent: &Agent, expected: &[Expected]) -> Outcome {
     let mut wrong = Vec::new();
     for call in expected {
         match agent.event_of(&call.rule, call.pid) {
-            Err(failure) if wrong.is_empty() => wrong.push(format!("{}: {failure:?}", call.variant.name)),
+            Err(failure) if wrong.is_empty() => {
+                wrong.push(format!("{}: {failure:?}", call.variant.name))
+            }
             Err(_) => wrong.push(format!("{}: no event", call.variant.name)),
             Ok(event) => wrong.extend(difference(call, &event)),
         }
@@ -248,24 +334,38 @@ fn difference(call: &Expected, event: &Value) -> Option<String> {
     if path == wanted && name == call.variant.event {
         return None;
     }
-    Some(format!("{}: expected {wanted}, the {name} event has {path}", call.variant.name))
+    Some(format!(
+        "{}: expected {wanted}, the {name} event has {path}",
+        call.variant.name
+    ))
 }
 
 /// A call that was refused is an event too.
 fn refused(agent: &Agent) -> Outcome {
-    let path = scratch::directory("refused")?.canonicalize()?.join("refused.e2e");
+    let path = scratch::directory("refused")?
+        .canonicalize()?
+        .join("refused.e2e");
     fs::write(&path, "")?;
     scratch::set_mode(&path, 0o600)?;
     let mut given = OsString::from("s:");
     given.push(&path);
     let words = ["--uid", "65534", "openat", "AT_FDCWD"].map(OsString::from);
-    let call = tool::run(&words.into_iter().chain([given, OsString::from("0")]).collect::<Vec<_>>())?;
-    ensure(call.result == -13, || format!("expected EACCES, the call returned {}", call.result))?;
+    let call = tool::run(
+        &words
+            .into_iter()
+            .chain([given, OsString::from("0")])
+            .collect::<Vec<_>>(),
+    )?;
+    ensure(call.result == -13, || {
+        format!("expected EACCES, the call returned {}", call.result)
+    })?;
     let event = agent.event_of("refused", call.pid)?;
     let outcome = &event["evt"]["outcome"];
     ensure(outcome == "Refused", || format!("the outcome is {outcome}"))?;
     let found = event["file"]["path"].as_str().unwrap_or_default();
-    ensure(Path::new(found) == path, || format!("expected {}, got {found}", path.display()))
+    ensure(Path::new(found) == path, || {
+        format!("expected {}, got {found}", path.display())
+    })
 }
 
 /// No call was reported twice.
@@ -273,12 +373,20 @@ fn once(agent: &Agent, calls: &[Expected]) -> Outcome {
     let mut counts: HashMap<(String, i64), usize> = HashMap::new();
     for line in agent.lines() {
         let pid = line.event["process"]["pid"].as_i64().unwrap_or_default();
-        *counts.entry((rule_of(&line.event).to_owned(), pid)).or_default() += 1;
+        *counts
+            .entry((rule_of(&line.event).to_owned(), pid))
+            .or_default() += 1;
     }
     let twice: Vec<&str> = calls
         .iter()
-        .filter(|call| counts.get(&(call.rule.clone(), call.pid)).is_some_and(|count| *count > 1))
+        .filter(|call| {
+            counts
+                .get(&(call.rule.clone(), call.pid))
+                .is_some_and(|count| *count > 1)
+        })
         .map(|call| call.rule.as_str())
         .collect();
-    ensure(twice.is_empty(), || format!("reported more than once: {}", twice.join(", ")))
+    ensure(twice.is_empty(), || {
+        format!("reported more than once: {}", twice.join(", "))
+    })
 }

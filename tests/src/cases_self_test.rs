@@ -31,17 +31,23 @@ fn launch() -> std::io::Result<Launch> {
 /// Directories that a self-test left in the agent's temporary directory.
 fn leftovers(temporary: &Path) -> Vec<String> {
     let entries = fs::read_dir(temporary).into_iter().flatten().flatten();
-    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
 }
 
 fn expect_ok(agent: &Agent) -> Outcome {
     let finished = agent.command(&["runtime", "self-test"])?;
-    ensure(finished.code == Some(0) && finished.stdout == OK, || finished.said())
+    ensure(finished.code == Some(0) && finished.stdout == OK, || {
+        finished.said()
+    })
 }
 
 fn ten_times() -> Outcome {
     let temporary = scratch::directory("tmp")?;
-    let mut agent = launch()?.env("TMPDIR", &temporary.to_string_lossy()).start()?;
+    let mut agent = launch()?
+        .env("TMPDIR", &temporary.to_string_lossy())
+        .start()?;
     for number in 1..=RUNS {
         expect_ok(&agent).map_err(|failure| failure.at(&format!("run {number}")))?;
     }
@@ -68,32 +74,47 @@ fn stopped() -> Outcome {
     let finished = agent.command(&["runtime", "self-test"])?;
     let said = format!("{}{}", finished.stdout, finished.stderr);
     let socket = agent.command_socket();
-    ensure(finished.code.is_some_and(|code| code != 0), || finished.said())?;
-    ensure(said.contains("unable to create a runtime security client instance"), || said.clone())?;
-    ensure(said.contains(&*socket.to_string_lossy()), || format!("the socket is not named: {said}"))
+    ensure(finished.code.is_some_and(|code| code != 0), || {
+        finished.said()
+    })?;
+    ensure(
+        said.contains("unable to create a runtime security client instance"),
+        || said.clone(),
+    )?;
+    ensure(said.contains(&*socket.to_string_lossy()), || {
+        format!("the socket is not named: {said}")
+    })
 }
 
 fn expect_error(agent: &Agent, words: &[&str]) -> Outcome {
     let finished = agent.command(&["runtime", "self-test"])?;
     let sentence = finished.stdout.strip_prefix(ERROR).unwrap_or_default();
-    ensure(finished.code == Some(1) && !sentence.is_empty(), || finished.said())?;
+    ensure(finished.code == Some(1) && !sentence.is_empty(), || {
+        finished.said()
+    })?;
     ensure(words.iter().any(|word| sentence.contains(word)), || {
         format!("none of {words:?} is named: {sentence}")
     })
 }
 
 fn hook_off() -> Outcome {
-    let agent = launch()?.env("DD_EVENT_MONITORING_CONFIG_DISABLED_HOOKS", CHMOD_HOOKS).spawn()?;
+    let agent = launch()?
+        .env("DD_EVENT_MONITORING_CONFIG_DISABLED_HOOKS", CHMOD_HOOKS)
+        .spawn()?;
     let answers = || agent.command_status().is_some().then_some(());
     let up = scratch::wait_for(scratch::patience(10), answers);
-    ensure(up.is_some(), || format!("system-probe does not answer: {}", agent.log()))?;
+    ensure(up.is_some(), || {
+        format!("system-probe does not answer: {}", agent.log())
+    })?;
     expect_error(&agent, &["chmod"])
 }
 
 /// The events are read from the event socket: without it there are none.
 fn socket_blocked() -> Outcome {
     let temporary = scratch::directory("tmp")?;
-    let mut agent = launch()?.env("TMPDIR", &temporary.to_string_lossy()).start()?;
+    let mut agent = launch()?
+        .env("TMPDIR", &temporary.to_string_lossy())
+        .start()?;
     // The test at the start must be over, it has its connection already.
     expect_ok(&agent)?;
     let socket = agent.event_socket();

@@ -97,7 +97,10 @@ fn clean_up(root: &Path) {
         }
     }
     if let Err(error) = fs::remove_dir_all(root) {
-        println!("FAIL guard: {} could not be removed: {error}", root.display());
+        println!(
+            "FAIL guard: {} could not be removed: {error}",
+            root.display()
+        );
     }
 }
 
@@ -108,10 +111,14 @@ pub(crate) fn processes_of(path: &Path) -> Vec<i32> {
     let belongs = |pid: &i32| {
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         environment.split(|byte| *byte == 0).any(|variable| {
-            variable.strip_prefix(wanted.as_slice()).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+            variable
+                .strip_prefix(wanted.as_slice())
+                .is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
         })
     };
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())

@@ -67,7 +67,10 @@ impl Launch {
 
     /// Other arguments than `run --json`.
     pub(crate) fn arguments(mut self, arguments: &[&str]) -> Launch {
-        self.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        self.arguments = arguments
+            .iter()
+            .map(|argument| (*argument).to_owned())
+            .collect();
         self
     }
 
@@ -109,7 +112,10 @@ impl Launch {
     /// Starts it and returns at once.
     pub(crate) fn spawn(self) -> io::Result<Agent> {
         let mut command = Command::new(scratch::agent_binary());
-        command.args(&self.arguments).envs(self.environment.iter().cloned()).stdin(Stdio::null());
+        command
+            .args(&self.arguments)
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::null());
         command.stderr(File::create(self.home.join("log"))?);
         match self.stdout {
             Some(file) => command.stdout(file),
@@ -126,7 +132,14 @@ impl Launch {
             thread::spawn(move || collect(BufReader::new(stream), &output));
         }
         let environment = self.environment;
-        Ok(Agent { child, home: self.home, environment, output, started, ended: None })
+        Ok(Agent {
+            child,
+            home: self.home,
+            environment,
+            output,
+            started,
+            ended: None,
+        })
     }
 
     /// Starts it and waits until `status` says that it is up.
@@ -171,7 +184,11 @@ fn collect(mut reader: impl BufRead, output: &Mutex<Output>) {
         let mut output = lock(output);
         match serde_json::from_str::<Value>(&line) {
             Ok(event) if event.is_object() => {
-                output.lines.push(Line { at: Instant::now(), text: line, event });
+                output.lines.push(Line {
+                    at: Instant::now(),
+                    text: line,
+                    event,
+                });
             }
             _ => output.invalid.push(line),
         }
@@ -234,7 +251,9 @@ impl Agent {
     /// Runs a command of the binary with this agent's environment.
     pub(crate) fn command(&self, arguments: &[&str]) -> Result<Finished, Failure> {
         let mut command = Command::new(scratch::agent_binary());
-        command.args(arguments).envs(self.environment.iter().cloned());
+        command
+            .args(arguments)
+            .envs(self.environment.iter().cloned());
         finish(command, patience(COMMAND_SECONDS))
     }
 
@@ -249,7 +268,11 @@ impl Agent {
     /// What system-probe itself answers to `status`; `None` when it does not.
     pub(crate) fn command_status(&self) -> Option<Value> {
         let mut client = Client::connect(&self.command_socket(), patience(EVENT_SECONDS)).ok()?;
-        client.ask(r#"{"command":"status"}"#).ok()?.get("status").cloned()
+        client
+            .ask(r#"{"command":"status"}"#)
+            .ok()?
+            .get("status")
+            .cloned()
     }
 
     /// Waits until `status` ends with 0.
@@ -271,7 +294,8 @@ impl Agent {
             None => Err(Failure::Failed(format!(
                 "the agent is not up after {} s; status: {}; log: {}",
                 limit.as_secs(),
-                self.command(&["status"]).map_or_else(|_| "-".to_owned(), |done| done.said()),
+                self.command(&["status"])
+                    .map_or_else(|_| "-".to_owned(), |done| done.said()),
                 self.log_tail()
             ))),
         }
@@ -294,7 +318,9 @@ impl Agent {
             let output = lock(&self.output);
             let new = output.lines.get(seen..).unwrap_or_default();
             seen = output.lines.len();
-            new.iter().find(|line| wanted(&line.event)).map(|line| line.event.clone())
+            new.iter()
+                .find(|line| wanted(&line.event))
+                .map(|line| line.event.clone())
         })
     }
 
@@ -302,7 +328,11 @@ impl Agent {
     pub(crate) fn event_of(&self, rule: &str, pid: i64) -> Result<Value, Failure> {
         let found = self.event(|event| rule_of(event) == rule && event["process"]["pid"] == pid);
         found.ok_or_else(|| {
-            let near: Vec<String> = self.lines().iter().map(|line| summary(&line.event)).collect();
+            let near: Vec<String> = self
+                .lines()
+                .iter()
+                .map(|line| summary(&line.event))
+                .collect();
             let near = near.get(near.len().saturating_sub(5)..).unwrap_or_default();
             Failure::Failed(format!(
                 "no event of rule {rule} for pid {pid}; the last events: {near:?}; {}",
@@ -329,7 +359,10 @@ impl Agent {
     pub(crate) fn stop(&mut self) -> Result<ExitStatus, Failure> {
         kill(self.pid(), Signal::SIGTERM)?;
         self.wait_end(patience(STOP_SECONDS)).ok_or_else(|| {
-            Failure::Failed(format!("still there after {STOP_SECONDS} s; {}", self.log_tail()))
+            Failure::Failed(format!(
+                "still there after {STOP_SECONDS} s; {}",
+                self.log_tail()
+            ))
         })
     }
 
@@ -357,7 +390,10 @@ impl Agent {
     fn log_tail(&self) -> String {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
-        lines.get(lines.len().saturating_sub(6)..).unwrap_or_default().join(" | ")
+        lines
+            .get(lines.len().saturating_sub(6)..)
+            .unwrap_or_default()
+            .join(" | ")
     }
 }
 
@@ -411,7 +447,10 @@ pub(crate) struct Finished {
 impl Finished {
     /// Both outputs and the code, for messages.
     pub(crate) fn said(&self) -> String {
-        format!("code {:?}, stdout `{}`, stderr `{}`", self.code, self.stdout, self.stderr)
+        format!(
+            "code {:?}, stdout `{}`, stderr `{}`",
+            self.code, self.stdout, self.stderr
+        )
     }
 }
 
@@ -447,8 +486,9 @@ pub(crate) fn finish(mut command: Command, limit: Duration) -> Result<Finished, 
 }
 
 fn describe(command: &Command) -> String {
-    let words: Vec<&OsStr> =
-        std::iter::once(command.get_program()).chain(command.get_args()).collect();
+    let words: Vec<&OsStr> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .collect();
     words.join(OsStr::new(" ")).to_string_lossy().into_owned()
 }
 

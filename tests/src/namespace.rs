@@ -26,12 +26,24 @@ pub(crate) fn with_own_mounts<T: Send>(
 
 /// Mounts an empty tmpfs; `options` as mount(8) takes them.
 pub(crate) fn mount_tmpfs(at: &Path, options: &str) -> nix::Result<()> {
-    mount(Some("tmpfs"), at, Some("tmpfs"), MsFlags::empty(), Some(options))
+    mount(
+        Some("tmpfs"),
+        at,
+        Some("tmpfs"),
+        MsFlags::empty(),
+        Some(options),
+    )
 }
 
 /// Makes `source` visible at `at` as well.
 pub(crate) fn mount_bind(source: &Path, at: &Path) -> nix::Result<()> {
-    mount(Some(source), at, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+    mount(
+        Some(source),
+        at,
+        None::<&str>,
+        MsFlags::MS_BIND,
+        None::<&str>,
+    )
 }
 
 /// Mounts an overlay of `upper` on `lower`; fails with ENODEV where the kernel has none.
@@ -42,5 +54,11 @@ pub(crate) fn mount_overlay(lower: &Path, upper: &Path, work: &Path, at: &Path) 
         upper.display(),
         work.display()
     );
-    mount(Some("overlay"), at, Some("overlay"), MsFlags::empty(), Some(options.as_str()))
+    mount(
+        Some("overlay"),
+        at,
+        Some("overlay"),
+        MsFlags::empty(),
+        Some(options.as_str()),
+    )
 }

@@ -38,7 +38,13 @@ pub(crate) struct Place {
 impl Place {
     fn new(given: impl Into<PathBuf>, outside: PathBuf) -> Place {
         let (given, options) = (given.into(), Vec::new());
-        Place { options, dirfd: "AT_FDCWD", given, outside, is_directory: false }
+        Place {
+            options,
+            dirfd: "AT_FDCWD",
+            given,
+            outside,
+            is_directory: false,
+        }
     }
 
     fn option(mut self, name: &str, value: impl Into<OsString>) -> Place {
@@ -71,7 +77,13 @@ pub(crate) struct Situation {
 }
 
 const fn plain(name: &'static str, build: fn(&Path, &str) -> io::Result<Place>) -> Situation {
-    Situation { name, mount: None, build, only_at: false, own_root: false }
+    Situation {
+        name,
+        mount: None,
+        build,
+        only_at: false,
+        own_root: false,
+    }
 }
 
 const fn mounted(
@@ -79,7 +91,13 @@ const fn mounted(
     mount: fn(&Path, &[String]) -> Outcome,
     build: fn(&Path, &str) -> io::Result<Place>,
 ) -> Situation {
-    Situation { name, mount: Some(mount), build, only_at: false, own_root: false }
+    Situation {
+        name,
+        mount: Some(mount),
+        build,
+        only_at: false,
+        own_root: false,
+    }
 }
 
 /// Every situation.
@@ -88,8 +106,14 @@ pub(crate) const SITUATIONS: &[Situation] = &[
     plain("slashes", slashes),
     plain("relative", relative),
     plain("dotdot", dotdot),
-    Situation { only_at: true, ..plain("dirfd", dirfd) },
-    Situation { only_at: true, ..plain("dirfd_dotdot", dirfd_dotdot) },
+    Situation {
+        only_at: true,
+        ..plain("dirfd", dirfd)
+    },
+    Situation {
+        only_at: true,
+        ..plain("dirfd_dotdot", dirfd_dotdot)
+    },
     plain("linked_directory", linked_directory),
     plain("dotdot_after_link", dotdot_after_link),
     plain("final_link", final_link),
@@ -99,9 +123,18 @@ pub(crate) const SITUATIONS: &[Situation] = &[
     plain("deep", deep),
     plain("odd_names", odd_names),
     plain("by_proc", by_proc),
-    Situation { own_root: true, ..plain("chroot", chroot) },
-    Situation { own_root: true, ..plain("chroot_relative", chroot_relative) },
-    Situation { own_root: true, ..plain("chroot_link", chroot_link) },
+    Situation {
+        own_root: true,
+        ..plain("chroot", chroot)
+    },
+    Situation {
+        own_root: true,
+        ..plain("chroot_relative", chroot_relative)
+    },
+    Situation {
+        own_root: true,
+        ..plain("chroot_link", chroot_link)
+    },
     mounted("overlay", mount_overlay, overlay),
     mounted("bind", mount_bind, bind),
     mounted("tmpfs", mount_tmpfs, tmpfs),
@@ -220,7 +253,8 @@ fn deep(base: &Path, name: &str) -> io::Result<Place> {
 }
 
 fn odd_names(base: &Path, name: &str) -> io::Result<Place> {
-    let directory = base.join("sp ace \"quoted\" back\\slash tab\t line\nbreak \u{e9}\u{1f980} \u{1b}[0m");
+    let directory =
+        base.join("sp ace \"quoted\" back\\slash tab\t line\nbreak \u{e9}\u{1f980} \u{1b}[0m");
     absolute(&directory, name)
 }
 
@@ -263,7 +297,8 @@ fn overlay(base: &Path, name: &str) -> io::Result<Place> {
 
 /// The files are in the lower layer, so that whoever changes one makes a copy of it.
 fn mount_overlay(base: &Path, names: &[String]) -> Outcome {
-    let [lower, upper, work, merged] = ["lower", "upper", "work", "merged"].map(|name| base.join(name));
+    let [lower, upper, work, merged] =
+        ["lower", "upper", "work", "merged"].map(|name| base.join(name));
     for directory in [&lower, &upper, &work, &merged] {
         fs::create_dir_all(directory)?;
     }
@@ -274,9 +309,9 @@ fn mount_overlay(base: &Path, names: &[String]) -> Outcome {
         nix::errno::Errno::ENODEV if crate::scratch::in_vm() => {
             Failure::NotApplicable("this kernel has no overlay file system".to_owned())
         }
-        nix::errno::Errno::ENODEV => {
-            Failure::Skipped("the overlay file system is missing: load the module overlay".to_owned())
-        }
+        nix::errno::Errno::ENODEV => Failure::Skipped(
+            "the overlay file system is missing: load the module overlay".to_owned(),
+        ),
         error => Failure::from(format!("mounting an overlay: {error}")),
     })
 }
@@ -297,7 +332,11 @@ fn mount_bind(base: &Path, _: &[String]) -> Outcome {
 
 fn tmpfs(base: &Path, name: &str) -> io::Result<Place> {
     let place = absolute(&base.join("mounted/sub"), name)?;
-    Ok(Place { given: PathBuf::from(format!("sub/{name}")), ..place }.option("--cwd", base.join("mounted")))
+    Ok(Place {
+        given: PathBuf::from(format!("sub/{name}")),
+        ..place
+    }
+    .option("--cwd", base.join("mounted")))
 }
 
 fn tmpfs_link(base: &Path, name: &str) -> io::Result<Place> {

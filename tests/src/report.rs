@@ -58,12 +58,21 @@ pub(crate) struct Report {
 impl Report {
     /// A report of the tests whose names contain one of the filters; of all when there is none.
     pub(crate) fn new(filters: Vec<String>) -> Report {
-        Report { filters, passed: 0, failed: 0, skipped: 0 }
+        Report {
+            filters,
+            passed: 0,
+            failed: 0,
+            skipped: 0,
+        }
     }
 
     /// Whether this test was asked for.
     pub(crate) fn wants(&self, name: &str) -> bool {
-        self.filters.is_empty() || self.filters.iter().any(|filter| name.contains(filter.as_str()))
+        self.filters.is_empty()
+            || self
+                .filters
+                .iter()
+                .any(|filter| name.contains(filter.as_str()))
     }
 
     /// Whether one of these tests was asked for.
@@ -101,7 +110,10 @@ impl Report {
 
     /// Prints the sum; success only when nothing failed.
     pub(crate) fn finish(&self) -> ExitCode {
-        println!("{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped);
+        println!(
+            "{} passed, {} failed, {} skipped",
+            self.passed, self.failed, self.skipped
+        );
         if self.failed == 0 {
             ExitCode::SUCCESS
         } else {

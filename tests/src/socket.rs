@@ -21,7 +21,9 @@ impl Client {
         let stream = UnixStream::connect(path)?;
         stream.set_read_timeout(Some(limit))?;
         stream.set_write_timeout(Some(limit))?;
-        Ok(Client { reader: BufReader::new(stream) })
+        Ok(Client {
+            reader: BufReader::new(stream),
+        })
     }
 
     /// Sends one line.
@@ -48,6 +50,7 @@ impl Client {
     /// Sends a line and returns the answer.
     pub(crate) fn ask(&mut self, line: &str) -> io::Result<Value> {
         self.send(line)?;
-        self.receive()?.ok_or_else(|| io::Error::other(format!("closed instead of answering {line}")))
+        self.receive()?
+            .ok_or_else(|| io::Error::other(format!("closed instead of answering {line}")))
     }
 }

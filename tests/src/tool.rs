@@ -1,7 +1,7 @@
 //! Runs of the C tool, which makes exactly one system call with the arguments it is given.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -28,7 +28,11 @@ pub(crate) struct Call {
 /// The tool with these arguments, not started.
 pub(crate) fn command<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
     let mut command = Command::new(scratch::tool("syscalls"));
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command
 }
 
@@ -64,7 +68,9 @@ fn finish(child: Child) -> Result<Call, Failure> {
     let output = child.wait_with_output()?;
     if output.status.code() == Some(2) {
         let reason = String::from_utf8_lossy(&output.stderr).into_owned();
-        return Err(Failure::Failed(format!("the tool could not prepare its call: {reason}")));
+        return Err(Failure::Failed(format!(
+            "the tool could not prepare its call: {reason}"
+        )));
     }
     parse(output.stdout, tool_pid)
 }
@@ -72,31 +78,32 @@ fn finish(child: Child) -> Result<Call, Failure> {
 /// Reads `pid=PID result=RESULT` and `link=PATH`, which may hold line breaks and ends the output.
 fn parse(output: Vec<u8>, tool_pid: i64) -> Result<Call, Failure> {
     let marker = b"\nlink=";
-    let split = output.windows(marker.len()).position(|window| window == marker);
+    let split = output
+        .windows(marker.len())
+        .position(|window| window == marker);
     let (first, link) = match split {
         Some(at) => {
             let mut rest = output.get(at + marker.len()..).unwrap_or_default().to_vec();
             rest.pop();
-            (output.get(..at).unwrap_or_default().to_vec(), Some(PathBuf::from(OsString::from_vec(rest))))
+            (
+                output.get(..at).unwrap_or_default().to_vec(),
+                Some(PathBuf::from(OsString::from_vec(rest))),
+            )
         }
         None => (output, None),
     };
     let text = String::from_utf8_lossy(&first).into_owned();
     let number = |key: &str| {
-        text.split_whitespace().find_map(|word| word.strip_prefix(key)?.parse::<i64>().ok())
+        text.split_whitespace()
+            .find_map(|word| word.strip_prefix(key)?.parse::<i64>().ok())
     };
     match (number("pid="), number("result=")) {
-        (Some(pid), Some(result)) => Ok(Call { pid, result, link, tool_pid }),
+        (Some(pid), Some(result)) => Ok(Call {
+            pid,
+            result,
+            link,
+            tool_pid,
+        }),
         _ => Err(Failure::Failed(format!("the tool said `{text}`"))),
     }
-}
-
-/// Reads what a stream has until its end, as text.
-pub(crate) fn read_all(stream: Option<impl Read>) -> String {
-    let mut bytes = Vec::new();
-    if let Some(mut stream) = stream {
-        // What was read before an error is all that there is to show.
-        let _ = stream.read_to_end(&mut bytes);
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -49,7 +49,11 @@ impl fmt::Display for Error {
                     ErrorKind::PermissionDenied => "run this as root or as a member of the group dd-agent",
                     _ => "start the agent (`security-agent run` or `system-probe run`), or name the configuration that it runs with",
                 };
-                write!(f, "system-probe does not answer on {}: {source}; {advice}", socket.display())
+                write!(
+                    f,
+                    "system-probe does not answer on {}: {source}; {advice}",
+                    socket.display()
+                )
             }
             Error::Reply { socket, source } if source.kind() == ErrorKind::TimedOut => write!(
                 f,
@@ -77,17 +81,23 @@ impl std::error::Error for Error {}
 /// [`Error::Refused`].
 pub fn request(socket: &Path, request: &Value, limit: Duration) -> Result<Value, Error> {
     let deadline = Instant::now() + limit;
-    let mut stream = connect(socket, deadline)
-        .map_err(|source| Error::Connect { socket: socket.to_owned(), source })?;
-    let line = exchange(&mut stream, request, deadline)
-        .map_err(|source| Error::Reply { socket: socket.to_owned(), source })?;
+    let mut stream = connect(socket, deadline).map_err(|source| Error::Connect {
+        socket: socket.to_owned(),
+        source,
+    })?;
+    let line = exchange(&mut stream, request, deadline).map_err(|source| Error::Reply {
+        socket: socket.to_owned(),
+        source,
+    })?;
     let reply: Value =
         serde_json::from_slice(&line).map_err(|_| Error::Malformed(socket.to_owned()))?;
     match reply.get("ok").and_then(Value::as_bool) {
         Some(true) => Ok(reply),
         Some(false) => {
             let sentence = reply.get("error").and_then(Value::as_str);
-            Err(Error::Refused(sentence.unwrap_or("it gave no reason").to_owned()))
+            Err(Error::Refused(
+                sentence.unwrap_or("it gave no reason").to_owned(),
+            ))
         }
         None => Err(Error::Malformed(socket.to_owned())),
     }
@@ -112,7 +122,9 @@ fn connect(socket: &Path, deadline: Instant) -> io::Result<UnixStream> {
 
 fn exchange(stream: &mut UnixStream, request: &Value, deadline: Instant) -> io::Result<Vec<u8>> {
     stream.set_write_timeout(Some(left(deadline)?))?;
-    stream.write_all(format!("{request}\n").as_bytes()).map_err(in_time)?;
+    stream
+        .write_all(format!("{request}\n").as_bytes())
+        .map_err(in_time)?;
     let mut reply = Vec::new();
     let mut piece = [0; 16 * 1024];
     loop {
@@ -124,13 +136,20 @@ fn exchange(stream: &mut UnixStream, request: &Value, deadline: Instant) -> io::
             Err(error) => return Err(in_time(error)),
         };
         let read = piece.get(..count).unwrap_or_default();
-        if let Some(line) = read.split(|byte| *byte == b'\n').next().filter(|line| line.len() < count) {
+        if let Some(line) = read
+            .split(|byte| *byte == b'\n')
+            .next()
+            .filter(|line| line.len() < count)
+        {
             reply.extend_from_slice(line);
             return Ok(reply);
         }
         reply.extend_from_slice(read);
         if reply.len() as u64 > LONGEST_REPLY {
-            return Err(io::Error::new(ErrorKind::InvalidData, "the reply is too long"));
+            return Err(io::Error::new(
+                ErrorKind::InvalidData,
+                "the reply is too long",
+            ));
         }
     }
 }
@@ -178,7 +197,11 @@ mod tests {
     fn replies_become_values_or_sentences() {
         let cases: [(&str, &'static [u8], &str); 5] = [
             ("ok", b"{\"ok\":true,\"x\":1}\n", ""),
-            ("refused", b"{\"ok\":false,\"error\":\"no hook\"}\n", "no hook"),
+            (
+                "refused",
+                b"{\"ok\":false,\"error\":\"no hook\"}\n",
+                "no hook",
+            ),
             ("broken", b"{\"ok\":tr", "broke"),
             ("malformed", b"HTTP/1.1 400\n", "is no system-probe"),
             ("late", b"", "in time"),
@@ -190,7 +213,10 @@ mod tests {
                 Ok(reply) => assert_eq!((name, &reply["x"]), ("ok", &json!(1))),
                 Err(error) => {
                     let text = error.to_string();
-                    assert!(!expected.is_empty() && text.contains(expected), "{name}: {text}");
+                    assert!(
+                        !expected.is_empty() && text.contains(expected),
+                        "{name}: {text}"
+                    );
                 }
             }
             server.join().unwrap();
@@ -201,7 +227,12 @@ mod tests {
     #[test]
     fn without_a_server_the_sentence_names_the_socket() {
         let path = Path::new("/nonexistent/cmd.sock");
-        let error = request(path, &json!({}), Duration::from_millis(50)).unwrap_err().to_string();
-        assert!(error.contains("/nonexistent/cmd.sock") && error.contains("start the agent"), "{error}");
+        let error = request(path, &json!({}), Duration::from_millis(50))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("/nonexistent/cmd.sock") && error.contains("start the agent"),
+            "{error}"
+        );
     }
 }

@@ -21,7 +21,11 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Role; 3] = [Role::SecurityAgent, Role::SystemProbe, Role::CwsInstrumentation];
+    pub const ALL: [Role; 3] = [
+        Role::SecurityAgent,
+        Role::SystemProbe,
+        Role::CwsInstrumentation,
+    ];
 
     /// The name of the binary in this role.
     pub fn name(self) -> &'static str {
@@ -84,7 +88,12 @@ pub static CFGPATH: Flag = Flag {
     help: "Configuration file, may be given again (default datadog.yaml and security-agent.yaml in /etc/datadog-agent).",
 };
 /// The same without the letter, which is [`CONFIG`]'s in system-probe.
-static CFGPATH_LONG: Flag = Flag { long: "cfgpath", short: None, value: "FILE", help: CFGPATH.help };
+static CFGPATH_LONG: Flag = Flag {
+    long: "cfgpath",
+    short: None,
+    value: "FILE",
+    help: CFGPATH.help,
+};
 /// Configuration file of system-probe.
 pub static SYSPROBE_CONFIG: Flag = Flag {
     long: "sysprobe-config",
@@ -93,11 +102,19 @@ pub static SYSPROBE_CONFIG: Flag = Flag {
     help: "Configuration file of system-probe (default /etc/datadog-agent/system-probe.yaml).",
 };
 /// The same, as system-probe calls it.
-pub static CONFIG: Flag =
-    Flag { long: "config", short: Some('c'), value: "FILE", help: "The same as --sysprobe-config." };
+pub static CONFIG: Flag = Flag {
+    long: "config",
+    short: Some('c'),
+    value: "FILE",
+    help: "The same as --sysprobe-config.",
+};
 /// No colours.
-pub static NO_COLOR: Flag =
-    Flag { long: "no-color", short: Some('n'), value: "", help: "Print without colours." };
+pub static NO_COLOR: Flag = Flag {
+    long: "no-color",
+    short: Some('n'),
+    value: "",
+    help: "Print without colours.",
+};
 /// A pidfile of `start`.
 pub static PIDFILE: Flag = Flag {
     long: "pidfile",
@@ -106,7 +123,12 @@ pub static PIDFILE: Flag = Flag {
     help: "Also write the process id to this file, and lock it.",
 };
 /// A pidfile of `system-probe run`.
-pub static PID: Flag = Flag { long: "pid", short: Some('p'), value: "FILE", help: PIDFILE.help };
+pub static PID: Flag = Flag {
+    long: "pid",
+    short: Some('p'),
+    value: "FILE",
+    help: PIDFILE.help,
+};
 /// Events as JSON lines.
 pub static JSON_LINES: Flag = Flag {
     long: "json",
@@ -115,7 +137,12 @@ pub static JSON_LINES: Flag = Flag {
     help: "Print events as JSON lines, even on a terminal; logs go to standard error.",
 };
 /// Output as JSON.
-pub static JSON: Flag = Flag { long: "json", short: Some('j'), value: "", help: "Print one JSON object." };
+pub static JSON: Flag = Flag {
+    long: "json",
+    short: Some('j'),
+    value: "",
+    help: "Print one JSON object.",
+};
 /// The directory of policies.
 pub static POLICIES_DIR: Flag = Flag {
     long: "policies-dir",
@@ -131,7 +158,12 @@ pub static LOADED_POLICIES: Flag = Flag {
     help: "Ask system-probe for the policies that it runs.",
 };
 /// The pid of the supervisor; roles that it starts get this.
-pub static SUPERVISOR: Flag = Flag { long: "supervisor", short: None, value: "PID", help: "" };
+pub static SUPERVISOR: Flag = Flag {
+    long: "supervisor",
+    short: None,
+    value: "PID",
+    help: "",
+};
 
 static AGENT_GLOBALS: &[&Flag] = &[&CFGPATH, &SYSPROBE_CONFIG, &NO_COLOR];
 static PROBE_GLOBALS: &[&Flag] = &[&CONFIG, &CFGPATH_LONG, &SYSPROBE_CONFIG, &NO_COLOR];
@@ -248,13 +280,25 @@ mod tests {
     #[test]
     fn no_command_has_two_meanings_for_a_flag() {
         for role in Role::ALL {
-            for command in COMMANDS.iter().filter(|command| command.roles.contains(&role)) {
+            for command in COMMANDS
+                .iter()
+                .filter(|command| command.roles.contains(&role))
+            {
                 let flags = role.global_flags().iter().chain(command.flags);
                 let mut names = HashSet::from(["help".to_owned(), "h".to_owned()]);
                 for flag in flags {
-                    assert!(names.insert(flag.long.to_owned()), "{:?} {}", command.words, flag.long);
+                    assert!(
+                        names.insert(flag.long.to_owned()),
+                        "{:?} {}",
+                        command.words,
+                        flag.long
+                    );
                     let letter = flag.short.map(String::from);
-                    assert!(letter.is_none_or(|letter| names.insert(letter)), "{}", flag.long);
+                    assert!(
+                        letter.is_none_or(|letter| names.insert(letter)),
+                        "{}",
+                        flag.long
+                    );
                 }
             }
         }
@@ -265,7 +309,11 @@ mod tests {
         for command in COMMANDS {
             assert!(command.help.is_empty() || command.help.ends_with('.'));
             for flag in command.flags {
-                assert!(flag.help.is_empty() || flag.help.ends_with('.'), "{}", flag.long);
+                assert!(
+                    flag.help.is_empty() || flag.help.ends_with('.'),
+                    "{}",
+                    flag.long
+                );
             }
         }
     }

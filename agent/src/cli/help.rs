@@ -18,7 +18,10 @@ pub fn text(role: Role, words: &[String]) -> String {
         let _ = write!(text, " {word}");
     }
     let found: Vec<&Command> = COMMANDS.iter().filter(begins).collect();
-    match found.iter().find(|command| command.words.len() == words.len()) {
+    match found
+        .iter()
+        .find(|command| command.words.len() == words.len())
+    {
         Some(command) => add_command(&mut text, command),
         None => add_list(&mut text, &found),
     }
@@ -36,15 +39,24 @@ pub fn nearest_command(role: Role, words: &str) -> Option<String> {
     let candidates = visible
         .filter(|command| command.roles.contains(&role))
         .map(|command| command.words.join(" "));
-    let (distance, nearest) =
-        candidates.map(|name| (distance(words, &name), name)).min_by_key(|(distance, _)| *distance)?;
+    let (distance, nearest) = candidates
+        .map(|name| (distance(words, &name), name))
+        .min_by_key(|(distance, _)| *distance)?;
     (distance <= words.chars().count() / 3 + 1).then_some(nearest)
 }
 
 fn add_command(text: &mut String, command: &Command) {
-    let visible: Vec<&Flag> =
-        command.flags.iter().copied().filter(|flag| !flag.help.is_empty()).collect();
-    text.push_str(if visible.is_empty() { "\n\n" } else { " [FLAGS]\n\n" });
+    let visible: Vec<&Flag> = command
+        .flags
+        .iter()
+        .copied()
+        .filter(|flag| !flag.help.is_empty())
+        .collect();
+    text.push_str(if visible.is_empty() {
+        "\n\n"
+    } else {
+        " [FLAGS]\n\n"
+    });
     let _ = writeln!(text, "{}", command.help);
     if !visible.is_empty() {
         text.push_str("\nFlags:\n");
@@ -57,7 +69,11 @@ fn add_command(text: &mut String, command: &Command) {
 fn add_list(text: &mut String, commands: &[&Command]) {
     text.push_str(" COMMAND [FLAGS]\n\nCommands:\n");
     for command in commands.iter().filter(|command| !command.help.is_empty()) {
-        add_row(text, &format!("  {}", command.words.join(" ")), command.help);
+        add_row(
+            text,
+            &format!("  {}", command.words.join(" ")),
+            command.help,
+        );
     }
 }
 
@@ -84,7 +100,9 @@ fn distance(one: &str, other: &str) -> usize {
         let mut before = line + 1;
         let mut next = vec![before];
         for (right, above) in other.chars().zip(row.iter().skip(1)) {
-            before = (diagonal + usize::from(left != right)).min(above + 1).min(before + 1);
+            before = (diagonal + usize::from(left != right))
+                .min(above + 1)
+                .min(before + 1);
             diagonal = *above;
             next.push(before);
         }
@@ -99,7 +117,13 @@ mod tests {
 
     #[test]
     fn distances_count_edits() {
-        let cases = [("", "", 0), ("abc", "abc", 0), ("abc", "", 3), ("statsu", "status", 2), ("kitten", "sitting", 3)];
+        let cases = [
+            ("", "", 0),
+            ("abc", "abc", 0),
+            ("abc", "", 3),
+            ("statsu", "status", 2),
+            ("kitten", "sitting", 3),
+        ];
         for (one, other, expected) in cases {
             assert_eq!(distance(one, other), expected, "{one} {other}");
             assert_eq!(distance(other, one), expected, "{other} {one}");

@@ -24,7 +24,10 @@ struct Logger {
 
 /// Starts the log of this process; a second call only changes the level.
 pub fn start(role: &'static str, level: LevelFilter) {
-    let logger = Logger { role, missing: AtomicUsize::new(0) };
+    let logger = Logger {
+        role,
+        missing: AtomicUsize::new(0),
+    };
     // An error means that there is a logger already, which is as good.
     let _ = log::set_boxed_logger(Box::new(logger));
     log::set_max_level(level);
@@ -45,7 +48,10 @@ pub fn level(name: &str) -> Option<LevelFilter> {
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.level() <= log::max_level()
+        // redbpf warns of what is tried and handled here; what matters of it is in our own errors.
+        let is_foreign = metadata.target().starts_with("redbpf");
+        let limit = log::max_level();
+        metadata.level() <= limit && (!is_foreign || limit >= LevelFilter::Debug)
     }
 
     fn log(&self, record: &Record<'_>) {
@@ -57,7 +63,14 @@ impl Log for Logger {
             let text = format!("{missing} messages before this one could not be written");
             self.write(&line(self.role, "WARN", &text), missing);
         }
-        self.write(&line(self.role, record.level().as_str(), &record.args().to_string()), 1);
+        self.write(
+            &line(
+                self.role,
+                record.level().as_str(),
+                &record.args().to_string(),
+            ),
+            1,
+        );
     }
 
     fn flush(&self) {}
@@ -90,7 +103,9 @@ fn line(role: &str, level: &str, message: &str) -> String {
 
 /// The time as RFC 3339 in UTC.
 fn now() -> String {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     let mut text = String::with_capacity(128);
     write_time(&mut text, u64::try_from(since.as_nanos()).unwrap_or(0));
     text
@@ -102,7 +117,11 @@ mod tests {
 
     #[test]
     fn a_line_is_one_line_of_bounded_length() {
-        let text = line("role", "INFO", &format!("first\nsecond {}", "ß".repeat(5000)));
+        let text = line(
+            "role",
+            "INFO",
+            &format!("first\nsecond {}", "ß".repeat(5000)),
+        );
         assert_eq!(text.matches('\n').count(), 1);
         assert!(text.len() <= LONGEST_LINE && text.ends_with("…\n"));
         assert!(text.contains("INFO  role: first\\u{a}second"), "{text}");

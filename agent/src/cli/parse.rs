@@ -49,7 +49,10 @@ impl Arguments {
 
     /// What follows a command that reads its arguments itself.
     pub fn rest(&self) -> Vec<String> {
-        self.rest.iter().map(|text| text.to_string_lossy().into_owned()).collect()
+        self.rest
+            .iter()
+            .map(|text| text.to_string_lossy().into_owned())
+            .collect()
     }
 
     fn values<'a>(&'a self, flag: &Flag) -> impl Iterator<Item = &'a OsStr> + use<'a> {
@@ -87,15 +90,26 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::UnknownCommand { role, words, nearest: Some(nearest) } => write!(
+            Error::UnknownCommand {
+                role,
+                words,
+                nearest: Some(nearest),
+            } => write!(
                 f,
                 "`{role}` has no command `{words}`; did you mean `{nearest}`? See `{role} --help`"
             ),
-            Error::UnknownCommand { role, words, nearest: None } => {
+            Error::UnknownCommand {
+                role,
+                words,
+                nearest: None,
+            } => {
                 write!(f, "`{role}` has no command `{words}`; see `{role} --help`")
             }
             Error::UnknownFlag { flag, command } => {
-                write!(f, "`{command}` has no flag `{flag}`; see `{command} --help`")
+                write!(
+                    f,
+                    "`{command}` has no flag `{flag}`; see `{command} --help`"
+                )
             }
             Error::Incomplete(help) => f.write_str(help.trim_end()),
             Error::Malformed(error) => write!(f, "the command line is not understood: {error}"),
@@ -118,14 +132,22 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, Er
     let role = match role_of_program(&program) {
         Some(role) => role,
         None => {
-            let named = arguments.peek().and_then(|first| Role::from_name(&first.to_string_lossy()));
+            let named = arguments
+                .peek()
+                .and_then(|first| Role::from_name(&first.to_string_lossy()));
             if named.is_some() {
                 arguments.next();
             }
             named.unwrap_or(Role::SecurityAgent)
         }
     };
-    let mut line = Line { role, words: Vec::new(), given: Vec::new(), rest: Vec::new(), help: false };
+    let mut line = Line {
+        role,
+        words: Vec::new(),
+        given: Vec::new(),
+        rest: Vec::new(),
+        help: false,
+    };
     line.read(Parser::from_args(arguments))?;
     line.finish()
 }
@@ -159,15 +181,23 @@ impl Line {
                     self.help = true;
                     continue;
                 }
-                Arg::Short(letter) => {
-                    (format!("-{letter}"), self.flag(|flag| flag.short == Some(letter)))
-                }
+                Arg::Short(letter) => (
+                    format!("-{letter}"),
+                    self.flag(|flag| flag.short == Some(letter)),
+                ),
                 Arg::Long(name) => (format!("--{name}"), self.flag(|flag| flag.long == name)),
             };
             let Some(flag) = flag else {
-                return Err(Error::UnknownFlag { flag: typed, command: self.typed() });
+                return Err(Error::UnknownFlag {
+                    flag: typed,
+                    command: self.typed(),
+                });
             };
-            let value = if flag.value.is_empty() { OsString::new() } else { parser.value()? };
+            let value = if flag.value.is_empty() {
+                OsString::new()
+            } else {
+                parser.value()?
+            };
             self.given.push((flag, value));
         }
         Ok(())
@@ -186,14 +216,31 @@ impl Line {
         };
         let globals = self.role.global_flags();
         for (flag, _) in &self.given {
-            let known = globals.iter().chain(command.flags).any(|own| own.long == flag.long);
+            let known = globals
+                .iter()
+                .chain(command.flags)
+                .any(|own| own.long == flag.long);
             if !known {
                 let flag = format!("--{}", flag.long);
-                return Err(Error::UnknownFlag { flag, command: self.typed() });
+                return Err(Error::UnknownFlag {
+                    flag,
+                    command: self.typed(),
+                });
             }
         }
-        let given = self.given.into_iter().map(|(flag, value)| (flag.long, value)).collect();
-        Ok(Parsed::Run(command, Arguments { role: self.role, given, rest: self.rest }))
+        let given = self
+            .given
+            .into_iter()
+            .map(|(flag, value)| (flag.long, value))
+            .collect();
+        Ok(Parsed::Run(
+            command,
+            Arguments {
+                role: self.role,
+                given,
+                rest: self.rest,
+            },
+        ))
     }
 
     fn add_word(&mut self, word: String) -> Result<(), Error> {
@@ -203,26 +250,41 @@ impl Line {
         }
         let words = self.words.join(" ");
         let nearest = help::nearest_command(self.role, &words);
-        Err(Error::UnknownCommand { role: self.role.name(), words, nearest })
+        Err(Error::UnknownCommand {
+            role: self.role.name(),
+            words,
+            nearest,
+        })
     }
 
     /// The commands that begin with the words so far.
     fn commands(&self) -> impl Iterator<Item = &'static Command> + '_ {
         COMMANDS.iter().filter(|command| {
             let typed = self.words.iter().map(String::as_str);
-            let begins = command.words.iter().copied().take(self.words.len()).eq(typed);
+            let begins = command
+                .words
+                .iter()
+                .copied()
+                .take(self.words.len())
+                .eq(typed);
             begins && command.roles.contains(&self.role)
         })
     }
 
     /// The command, once all its words are there.
     fn command(&self) -> Option<&'static Command> {
-        self.commands().find(|command| command.words.len() == self.words.len())
+        self.commands()
+            .find(|command| command.words.len() == self.words.len())
     }
 
     fn flag(&self, is: impl Fn(&Flag) -> bool) -> Option<&'static Flag> {
         let own = self.commands().flat_map(|command| command.flags);
-        self.role.global_flags().iter().chain(own).copied().find(|flag| is(flag))
+        self.role
+            .global_flags()
+            .iter()
+            .chain(own)
+            .copied()
+            .find(|flag| is(flag))
     }
 
     fn typed(&self) -> String {
@@ -261,11 +323,27 @@ mod tests {
             ("security-agent system-probe run", Role::SystemProbe, "run"),
             ("exe security-agent start", Role::SecurityAgent, "start"),
             ("/proc/self/exe run", Role::SecurityAgent, "run"),
-            ("system-probe runtime self-test", Role::SystemProbe, "runtime self-test"),
-            ("security-agent -c x runtime policy check", Role::SecurityAgent, "runtime policy check"),
+            (
+                "system-probe runtime self-test",
+                Role::SystemProbe,
+                "runtime self-test",
+            ),
+            (
+                "security-agent -c x runtime policy check",
+                Role::SecurityAgent,
+                "runtime policy check",
+            ),
             ("system-probe --config=/x.yaml", Role::SystemProbe, "run"),
-            ("cws-instrumentation version", Role::CwsInstrumentation, "version"),
-            ("security-agent self-test-runner --odd -x", Role::SecurityAgent, "self-test-runner"),
+            (
+                "cws-instrumentation version",
+                Role::CwsInstrumentation,
+                "version",
+            ),
+            (
+                "security-agent self-test-runner --odd -x",
+                Role::SecurityAgent,
+                "self-test-runner",
+            ),
         ];
         for (line, role, words) in cases {
             let (found_role, found_words, _) = run(line);
@@ -280,7 +358,10 @@ mod tests {
             "security-agent status --json -ca --sysprobe-config=s --cfgpath b",
         ] {
             let (_, _, arguments) = run(line);
-            assert_eq!(arguments.paths(&CFGPATH), [PathBuf::from("a"), PathBuf::from("b")]);
+            assert_eq!(
+                arguments.paths(&CFGPATH),
+                [PathBuf::from("a"), PathBuf::from("b")]
+            );
             assert_eq!(arguments.value(&SYSPROBE_CONFIG), Some(OsStr::new("s")));
             assert!(arguments.has(&JSON) && !arguments.has(&PIDFILE));
         }
@@ -294,9 +375,15 @@ mod tests {
     fn mistakes_are_answered_in_words() {
         let cases = [
             ("security-agent statsu", "did you mean `status`?"),
-            ("security-agent runtime selftest", "did you mean `runtime self-test`?"),
+            (
+                "security-agent runtime selftest",
+                "did you mean `runtime self-test`?",
+            ),
             ("security-agent status extra", "no command `status extra`"),
-            ("security-agent status --yaml", "`security-agent status` has no flag `--yaml`"),
+            (
+                "security-agent status --yaml",
+                "`security-agent status` has no flag `--yaml`",
+            ),
             ("security-agent --json", "has no command"),
             ("security-agent status --json=x", "not understood"),
             ("security-agent status -c", "not understood"),
@@ -319,7 +406,11 @@ mod tests {
     fn help_is_everywhere() {
         for command in COMMANDS.iter().filter(|command| !command.raw) {
             for role in command.roles {
-                let line = format!("security-agent {} {} -h", role.name(), command.words.join(" "));
+                let line = format!(
+                    "security-agent {} {} -h",
+                    role.name(),
+                    command.words.join(" ")
+                );
                 match read(&line) {
                     Ok(Parsed::Help(text)) => assert!(text.starts_with("Usage: "), "{text}"),
                     other => panic!("{line}: {other:?}"),

@@ -55,7 +55,9 @@ pub fn reload(arguments: &Arguments) -> Exit {
     match client::request(&settings.command_socket(), &request, LIMIT) {
         Ok(_) => Exit::Success,
         Err(error @ Error::Connect { .. }) => {
-            print::error(&format!("unable to create a runtime security client instance: {error}"));
+            print::error(&format!(
+                "unable to create a runtime security client instance: {error}"
+            ));
             Exit::Failure
         }
         Err(error) => {
@@ -91,8 +93,18 @@ fn text(report: &Report) -> String {
     let mut lines: Vec<String> = Vec::new();
     for policy in &report.policies {
         lines.push(summary(policy));
-        lines.extend(policy.problems().iter().map(|problem| format!("  {problem}")));
-        lines.extend(policy.warnings.iter().map(|warning| format!("  warning: {warning}")));
+        lines.extend(
+            policy
+                .problems()
+                .iter()
+                .map(|problem| format!("  {problem}")),
+        );
+        lines.extend(
+            policy
+                .warnings
+                .iter()
+                .map(|warning| format!("  warning: {warning}")),
+        );
     }
     if lines.is_empty() {
         lines.push("there are no policies".to_owned());
@@ -107,5 +119,8 @@ fn summary(policy: &PolicyReport) -> String {
     };
     let name = &policy.name;
     let (loaded, failed) = (policy.loaded(), policy.failed());
-    format!("{name} ({}{version}): {loaded} rules loaded, {failed} failed", policy.source)
+    format!(
+        "{name} ({}{version}): {loaded} rules loaded, {failed} failed",
+        policy.source
+    )
 }

@@ -32,7 +32,9 @@ pub fn security_agent(arguments: &Arguments) -> Exit {
     if let Mode::Off(reason) = role.settings.mode() {
         return stay_idle(&reason);
     }
-    let options = forward::Options { json: arguments.has(&JSON_LINES) };
+    let options = forward::Options {
+        json: arguments.has(&JSON_LINES),
+    };
     match forward::run(&role.settings, &options) {
         Ok(()) => Exit::Success,
         Err(error) => {
@@ -51,7 +53,12 @@ pub fn system_probe(arguments: &Arguments) -> Exit {
     if let Mode::Off(reason) = role.settings.mode() {
         return stay_idle(&reason);
     }
-    match probe::run(&role.settings, probe::Options { supervisor: role.supervisor }) {
+    match probe::run(
+        &role.settings,
+        probe::Options {
+            supervisor: role.supervisor,
+        },
+    ) {
         Ok(()) => Exit::Success,
         Err(error) => {
             log::error!("{error}");
@@ -79,7 +86,9 @@ fn enter(arguments: &Arguments, pidfile: &Flag, lock: Option<&str>) -> Result<En
     let settings =
         settings::of_daemon(arguments, role, supervisor.is_some()).ok_or(Exit::Failure)?;
     let own = lock.map(|name| settings.run_path().join(name));
-    let given = arguments.value(pidfile).map(|path| Path::new(path).to_owned());
+    let given = arguments
+        .value(pidfile)
+        .map(|path| Path::new(path).to_owned());
     let given = given.filter(|given| own.as_ref() != Some(given));
     let mut locks = Vec::new();
     for path in own.into_iter().chain(given) {
@@ -88,13 +97,22 @@ fn enter(arguments: &Arguments, pidfile: &Flag, lock: Option<&str>) -> Result<En
             Exit::Failure
         })?);
     }
-    Ok(Entered { settings, supervisor, _locks: locks })
+    Ok(Entered {
+        settings,
+        supervisor,
+        _locks: locks,
+    })
 }
 
 /// Ties this process to its supervisor, if it has one, before it opens anything.
 fn follow_supervisor(arguments: &Arguments) -> Result<Option<u32>, Exit> {
-    let Some(text) = arguments.value(&SUPERVISOR) else { return Ok(None) };
-    let supervisor = text.to_str().and_then(|text| text.parse().ok()).ok_or(Exit::Usage)?;
+    let Some(text) = arguments.value(&SUPERVISOR) else {
+        return Ok(None);
+    };
+    let supervisor = text
+        .to_str()
+        .and_then(|text| text.parse().ok())
+        .ok_or(Exit::Usage)?;
     if lifeline::hold().is_err() || !process::follow(supervisor) {
         // There is nobody left to tell.
         return Err(Exit::Failure);
@@ -124,7 +142,8 @@ fn stay_idle(reason: &str) -> Exit {
 fn wait_for_stop() -> io::Result<()> {
     let mut signals = Signals::block(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])?;
     let mut poll = Poll::new()?;
-    poll.registry().register(&mut signals, Token(0), Interest::READABLE)?;
+    poll.registry()
+        .register(&mut signals, Token(0), Interest::READABLE)?;
     let mut events = Events::with_capacity(1);
     loop {
         match poll.poll(&mut events, None) {

@@ -30,8 +30,16 @@ pub fn main(arguments: &Arguments) -> Exit {
         forwarder.push(format!("--{}", JSON_LINES.long).into());
     }
     let plans = [
-        Plan { role: "system-probe", command: "run", flags: files },
-        Plan { role: "security-agent", command: "start", flags: forwarder },
+        Plan {
+            role: "system-probe",
+            command: "run",
+            flags: files,
+        },
+        Plan {
+            role: "security-agent",
+            command: "start",
+            flags: forwarder,
+        },
     ];
     match Supervisor::new(plans).and_then(Supervisor::run) {
         Ok(exit) => exit,

@@ -26,7 +26,9 @@ pub fn main(arguments: &Arguments) -> Exit {
             Exit::Failure
         }
         Err(error @ Error::Connect { .. }) => {
-            print::error(&format!("unable to create a runtime security client instance: {error}"));
+            print::error(&format!(
+                "unable to create a runtime security client instance: {error}"
+            ));
             Exit::Failure
         }
         Err(error) => {

@@ -11,7 +11,9 @@ use crate::config::{keys, Request, Settings};
 
 /// The files that the flags name, and the environment.
 fn request(arguments: &Arguments) -> Request {
-    let probe = arguments.value(&SYSPROBE_CONFIG).or(arguments.value(&CONFIG));
+    let probe = arguments
+        .value(&SYSPROBE_CONFIG)
+        .or(arguments.value(&CONFIG));
     Request {
         cfgpaths: arguments.paths(&CFGPATH),
         sysprobe_config: probe.map(PathBuf::from),
@@ -36,7 +38,10 @@ pub fn of_daemon(
     role: &'static str,
     enabled_by_default: bool,
 ) -> Option<Settings> {
-    let settings = Settings::load(&Request { enabled_by_default, ..request(arguments) });
+    let settings = Settings::load(&Request {
+        enabled_by_default,
+        ..request(arguments)
+    });
     let name = settings.text(&keys::LOG_LEVEL);
     let level = logger::level(name);
     logger::start(role, level.unwrap_or(LevelFilter::Info));

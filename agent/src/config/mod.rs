@@ -168,6 +168,12 @@ impl Settings {
         }
     }
 
+    /// Whether a file or the environment says that nothing is to run.
+    pub fn is_said_off(&self) -> bool {
+        let said = *self.source(&keys::ENABLED) != Source::Default;
+        said && matches!(self.mode(), Mode::Off(_))
+    }
+
     /// Directory of sockets and lock files.
     pub fn run_path(&self) -> PathBuf {
         PathBuf::from(self.text(&keys::RUN_PATH))

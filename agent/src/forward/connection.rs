@@ -84,11 +84,17 @@ impl Connection {
         // A new connection has room for a hundred bytes.
         stream.write_all(request.as_bytes())?;
         registry.register(&mut stream, token, Interest::READABLE)?;
-        Ok(Connection { stream, buffer: Vec::new(), done: 0, searched: 0, greeted: false })
+        Ok(Connection {
+            stream,
+            buffer: Vec::new(),
+            done: 0,
+            searched: 0,
+            greeted: false,
+        })
     }
 
     /// The next message; `None` when none is there yet.
-    pub fn next(&mut self) -> Result<Option<Incoming<'_>>, Error> {
+    pub fn next_message(&mut self) -> Result<Option<Incoming<'_>>, Error> {
         let (start, end) = loop {
             if let Some(line) = self.next_line() {
                 break line;
@@ -102,7 +108,9 @@ impl Connection {
         };
         let line = self.buffer.get(start..end).unwrap_or_default();
         if self.greeted {
-            return event_of(line).map(Some).ok_or(Error::Malformed("sends what is no event"));
+            return event_of(line)
+                .map(Some)
+                .ok_or(Error::Malformed("sends what is no event"));
         }
         self.greeted = true;
         hello_of(line).map(Some)
@@ -130,7 +138,8 @@ impl Connection {
         self.buffer.resize(before + PIECE, 0);
         let room = self.buffer.get_mut(before..).unwrap_or_default();
         let result = self.stream.read(room);
-        self.buffer.truncate(before + *result.as_ref().unwrap_or(&0));
+        self.buffer
+            .truncate(before + *result.as_ref().unwrap_or(&0));
         match result {
             Ok(0) => Err(Error::Closed),
             Ok(_) => Ok(true),
@@ -158,10 +167,16 @@ fn hello_of<'a>(line: &[u8]) -> Result<Incoming<'a>, Error> {
     }
     let hello = answer.get("hello").ok_or(STRANGER)?;
     if hello.get("protocol").and_then(Value::as_u64) != Some(PROTOCOL) {
-        return Err(Error::Malformed("speaks another protocol; run both roles in one version"));
+        return Err(Error::Malformed(
+            "speaks another protocol; run both roles in one version",
+        ));
     }
     let pid = hello.get("pid").and_then(Value::as_u64).unwrap_or(0);
-    let version = hello.get("version").and_then(Value::as_str).unwrap_or("?").to_owned();
+    let version = hello
+        .get("version")
+        .and_then(Value::as_str)
+        .unwrap_or("?")
+        .to_owned();
     Ok(Incoming::Hello { pid, version })
 }
 
@@ -185,8 +200,10 @@ mod tests {
         let mut server = Some(&mut server);
         let mut seen = Vec::new();
         loop {
-            match connection.next() {
-                Ok(Some(Incoming::Hello { pid, version })) => seen.push(format!("hello {pid} {version}")),
+            match connection.next_message() {
+                Ok(Some(Incoming::Hello { pid, version })) => {
+                    seen.push(format!("hello {pid} {version}"))
+                }
                 Ok(Some(Incoming::Event(event))) => {
                     seen.push(String::from_utf8_lossy(event).into_owned());
                 }
@@ -206,8 +223,19 @@ mod tests {
     #[test]
     fn events_come_out_as_they_went_in_however_they_are_cut() {
         let event = r#"{"seq":1,"rule_id":"a\",\"event\":{","silent":false,"event":{"title":"x","event":{}}}"#;
-        let stream = [HELLO, event.as_bytes(), b"\n", event.as_bytes(), b"\n{\"seq\":"].concat();
-        let expected = ["hello 5 0.1.0", r#"{"title":"x","event":{}}"#, r#"{"title":"x","event":{}}"#];
+        let stream = [
+            HELLO,
+            event.as_bytes(),
+            b"\n",
+            event.as_bytes(),
+            b"\n{\"seq\":",
+        ]
+        .concat();
+        let expected = [
+            "hello 5 0.1.0",
+            r#"{"title":"x","event":{}}"#,
+            r#"{"title":"x","event":{}}"#,
+        ];
         let one: Vec<&[u8]> = vec![&stream];
         let many: Vec<&[u8]> = stream.chunks(3).collect();
         for (name, pieces) in [("one", one), ("many", many)] {
@@ -225,9 +253,17 @@ mod tests {
         let cases: [(&str, &[u8], &str); 5] = [
             ("refused", b"{\"error\":\"not you\"}\n", "refused: not you"),
             ("text", b"SSH-2.0\n", "is no system-probe"),
-            ("other", b"{\"hello\":{\"protocol\":2}}\n", "another protocol"),
+            (
+                "other",
+                b"{\"hello\":{\"protocol\":2}}\n",
+                "another protocol",
+            ),
             ("binary", b"\xff\x00\n", "is no system-probe"),
-            ("event", &[HELLO, b"{\"seq\":1,\"event\":3}\n"].concat(), "no event"),
+            (
+                "event",
+                &[HELLO, b"{\"seq\":1,\"event\":3}\n"].concat(),
+                "no event",
+            ),
         ];
         for (name, bytes, expected) in cases {
             let (_, end) = messages(name, &[bytes]);

@@ -91,7 +91,8 @@ impl Forwarder {
     fn new(settings: &Settings, options: &Options) -> io::Result<Forwarder> {
         let mut signals = Signals::block(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])?;
         let poll = Poll::new()?;
-        poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
+        poll.registry()
+            .register(&mut signals, SIGNALS, Interest::READABLE)?;
         let output = Output::stdout(poll.registry(), OUTPUT);
         Ok(Forwarder {
             poll,
@@ -99,7 +100,9 @@ impl Forwarder {
             output,
             json: options.json || !terminal::stdout_is_terminal(),
             socket: settings.event_socket(),
-            link: Link::Down { retry: Instant::now() },
+            link: Link::Down {
+                retry: Instant::now(),
+            },
             failures: 0,
             more: false,
         })
@@ -112,7 +115,9 @@ impl Forwarder {
             self.take_lines();
             self.output.flush();
             match self.poll.poll(&mut events, self.timeout()) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                    return Err(error.into())
+                }
                 _ => {}
             }
         }
@@ -139,7 +144,9 @@ impl Forwarder {
             }
             self.connect();
         }
-        let Link::Up(connection) = &mut self.link else { return };
+        let Link::Up(connection) = &mut self.link else {
+            return;
+        };
         self.more = false;
         let mut taken = 0;
         let end = loop {
@@ -148,7 +155,7 @@ impl Forwarder {
                 return;
             }
             taken += 1;
-            match connection.next() {
+            match connection.next_message() {
                 Ok(Some(Incoming::Hello { pid, version })) => {
                     log::info!("connected to system-probe {version}, pid {pid}");
                 }
@@ -161,7 +168,9 @@ impl Forwarder {
             }
         };
         log::warn!("{end}; connecting again");
-        self.link = Link::Down { retry: Instant::now() + SHORT_PAUSE };
+        self.link = Link::Down {
+            retry: Instant::now() + SHORT_PAUSE,
+        };
     }
 
     fn connect(&mut self) {
@@ -176,8 +185,14 @@ impl Forwarder {
                     log::info!("waiting for system-probe on {socket} ({error})");
                 }
                 self.failures = self.failures.saturating_add(1);
-                let pause = if self.failures < SHORT_ATTEMPTS { SHORT_PAUSE } else { LONG_PAUSE };
-                self.link = Link::Down { retry: Instant::now() + pause };
+                let pause = if self.failures < SHORT_ATTEMPTS {
+                    SHORT_PAUSE
+                } else {
+                    LONG_PAUSE
+                };
+                self.link = Link::Down {
+                    retry: Instant::now() + pause,
+                };
             }
         }
     }

@@ -33,7 +33,11 @@ impl Output {
     pub fn stdout(registry: &Registry, token: Token) -> Output {
         let descriptor = io::stdout().as_raw_fd();
         let registered = registry.register(&mut SourceFd(&descriptor), token, Interest::WRITABLE);
-        Output { waiting: Vec::new(), announces_room: registered.is_ok(), closed: false }
+        Output {
+            waiting: Vec::new(),
+            announces_room: registered.is_ok(),
+            closed: false,
+        }
     }
 
     /// Whether there is room for more lines.

@@ -41,7 +41,11 @@ fn describe(event: &Value) -> String {
 /// What happened, and to what.
 fn action(event: &Value) -> String {
     let name = text(event, "/evt/name");
-    let mut part = if name.is_empty() { String::new() } else { format!(" | {name}") };
+    let mut part = if name.is_empty() {
+        String::new()
+    } else {
+        format!(" | {name}")
+    };
     let path = text(event, "/file/path");
     if !path.is_empty() && name != "exec" {
         let _ = write!(part, " {path}");
@@ -64,7 +68,11 @@ fn process(event: &Value) -> String {
     };
     let mut part = format!(" | {executable}");
     let arguments = event.pointer("/process/args").and_then(Value::as_array);
-    let arguments: Vec<&str> = arguments.into_iter().flatten().filter_map(Value::as_str).collect();
+    let arguments: Vec<&str> = arguments
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     for argument in arguments.iter().take(ARGUMENTS) {
         let _ = write!(part, " {argument}");
     }
@@ -86,21 +94,35 @@ fn process(event: &Value) -> String {
 
 fn ruleset(event: &Value) -> String {
     let policies = event.get("policies").and_then(Value::as_array);
-    let rules = policies.into_iter().flatten().filter_map(|policy| policy.get("rules"));
+    let rules = policies
+        .into_iter()
+        .flatten()
+        .filter_map(|policy| policy.get("rules"));
     let rules = rules.filter_map(Value::as_array).flatten();
     let (loaded, other): (Vec<&Value>, Vec<&Value>) =
         rules.partition(|rule| text(rule, "/status") == "loaded");
     let policies = policies.map_or(0, Vec::len);
-    format!(" | policies {policies}, rules loaded {}, not loaded {}", loaded.len(), other.len())
+    format!(
+        " | policies {policies}, rules loaded {}, not loaded {}",
+        loaded.len(),
+        other.len()
+    )
 }
 
 /// The words of `runtime self-test`.
 fn self_test(event: &Value) -> String {
     let failed = event.get("failed_tests").and_then(Value::as_array);
-    let failed: Vec<&str> = failed.into_iter().flatten().filter_map(Value::as_str).collect();
+    let failed: Vec<&str> = failed
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     match failed.as_slice() {
         [] => "Runtime self test: OK".to_owned(),
-        names => format!("Runtime self test: error: no event came for {}", names.join(", ")),
+        names => format!(
+            "Runtime self test: error: no event came for {}",
+            names.join(", ")
+        ),
     }
 }
 

@@ -168,7 +168,7 @@ impl Resolver {
     fn exec(&mut self, header: &Header, exec: &wire::Exec<'_>) -> Event {
         let previous = self.processes.get(header.tgid);
         let parent = match &previous {
-            Some(_) => None,
+            Some(_) => self.processes.get(exec.parent),
             None => self.known(exec.parent, header.timestamp),
         };
         self.unknown.remove(&header.tgid);

@@ -145,7 +145,8 @@ impl ProcessCache {
         let of_parent = parent
             .as_ref()
             .is_some_and(|parent| same_image(&parent.image, &snapshot.image));
-        info.is_exec = !of_parent && !snapshot.image.file.path.is_empty();
+        let is_program = !snapshot.image.file.path.is_empty() || !snapshot.image.args.is_empty();
+        info.is_exec = is_program && !of_parent;
         info.exec_time = if info.is_exec { info.fork_time } else { 0 };
         self.note_lineage(&info);
         let process = Process::new(info, snapshot.image, parent, snapshot.identity, cgroup);
@@ -242,7 +243,9 @@ impl ProcessCache {
             snapshot: false,
             lineage_broken: parent.is_none() && exec.parent != 0,
         };
-        self.note_lineage(&info);
+        if previous.is_none() {
+            self.note_lineage(&info);
+        }
         let image = Rc::new(image);
         let process = Rc::new(Process::new(info, image, parent, header.identity, cgroup));
         self.insert(Rc::clone(&process), 0);

@@ -40,7 +40,11 @@ pub fn main(arguments: &Arguments) -> Exit {
         print::line("Getting the status from the agent.");
     }
     let view = View::gather(&settings);
-    print::line(&if as_json { view.json().to_string() } else { text::render(&view) });
+    print::line(&if as_json {
+        view.json().to_string()
+    } else {
+        text::render(&view)
+    });
     match view.all_is_well() {
         true => Exit::Success,
         false => Exit::Failure,
@@ -54,11 +58,15 @@ impl View {
             Ok(mut reply) => Ok(reply.get_mut("status").map(Value::take).unwrap_or_default()),
             Err(error) => Err(error.to_string()),
         };
+        let agent = agent(settings);
         let off = match settings.mode() {
-            Mode::Off(reason) if probe.is_err() => Some(reason),
+            // Unset, it is off only for roles that were started one by one; such a one idles.
+            Mode::Off(reason) if probe.is_err() && (settings.is_said_off() || agent.is_ok()) => {
+                Some(reason)
+            }
             _ => None,
         };
-        View { off, probe, agent: agent(settings) }
+        View { off, probe, agent }
     }
 
     fn all_is_well(&self) -> bool {
@@ -68,7 +76,10 @@ impl View {
     }
 
     fn json(&self) -> Value {
-        let mut probe = self.probe.clone().unwrap_or_else(|error| json!({ "error": error }));
+        let mut probe = self
+            .probe
+            .clone()
+            .unwrap_or_else(|error| json!({ "error": error }));
         if let Some(fields) = probe.as_object_mut() {
             fields.insert("running".to_owned(), json!(self.probe.is_ok()));
         }
@@ -89,7 +100,10 @@ impl View {
 /// Rules that run, over all policies.
 pub(super) fn rules_loaded(probe: &Value) -> u64 {
     let policies = probe.get("policies").and_then(Value::as_array);
-    let counts = policies.into_iter().flatten().filter_map(|policy| policy.get("rules_loaded"));
+    let counts = policies
+        .into_iter()
+        .flatten()
+        .filter_map(|policy| policy.get("rules_loaded"));
     counts.filter_map(Value::as_u64).sum()
 }
 
@@ -112,8 +126,16 @@ mod tests {
             "hooks_attached": hooks,
             "policies": [{ "name": "a", "rules_loaded": 0 }, { "name": "b", "rules_loaded": rules }],
         });
-        let agent = if agent { Ok(8) } else { Err("nobody".to_owned()) };
-        View { off: None, probe: Ok(probe), agent }
+        let agent = if agent {
+            Ok(8)
+        } else {
+            Err("nobody".to_owned())
+        };
+        View {
+            off: None,
+            probe: Ok(probe),
+            agent,
+        }
     }
 
     #[test]

@@ -17,14 +17,22 @@ pub fn render(view: &View) -> String {
         add(&mut text, 2, &format!("Not enabled: {reason}"));
         return text;
     }
-    add(&mut text, 2, &format!("Connected: {}", view.probe.is_ok() && view.agent.is_ok()));
+    add(
+        &mut text,
+        2,
+        &format!("Connected: {}", view.probe.is_ok() && view.agent.is_ok()),
+    );
     match &view.probe {
         Ok(probe) => add(&mut text, 2, &format!("system-probe: {}", running(probe))),
         Err(error) => add(&mut text, 2, &format!("system-probe: not running: {error}")),
     }
     match &view.agent {
         Ok(pid) => add(&mut text, 2, &format!("security-agent: running, pid {pid}")),
-        Err(error) => add(&mut text, 2, &format!("security-agent: not running: {error}")),
+        Err(error) => add(
+            &mut text,
+            2,
+            &format!("security-agent: not running: {error}"),
+        ),
     }
     if let Ok(probe) = &view.probe {
         add_events(&mut text, probe);
@@ -52,12 +60,18 @@ fn running(probe: &Value) -> String {
 }
 
 fn add_events(text: &mut String, probe: &Value) {
-    let Some(events) = probe.get("events").and_then(Value::as_object) else { return };
+    let Some(events) = probe.get("events").and_then(Value::as_object) else {
+        return;
+    };
     heading(text, "Events");
     for (name, event) in events {
         let rung = event.get("rung").and_then(Value::as_str).unwrap_or("none");
         let hooks = texts(event.get("hooks")).join(", ");
-        let hooks = if hooks.is_empty() { hooks } else { format!(" ({hooks})") };
+        let hooks = if hooks.is_empty() {
+            hooks
+        } else {
+            format!(" ({hooks})")
+        };
         let count = |key| number(event, key).unwrap_or(0);
         let counts = format!("delivered {}, lost {}", count("delivered"), count("lost"));
         add(text, 4, &format!("{name:<10} {rung}{hooks}: {counts}"));
@@ -72,7 +86,9 @@ fn add_events(text: &mut String, probe: &Value) {
 }
 
 fn add_policies(text: &mut String, probe: &Value) {
-    let Some(policies) = probe.get("policies").and_then(Value::as_array) else { return };
+    let Some(policies) = probe.get("policies").and_then(Value::as_array) else {
+        return;
+    };
     heading(text, "Policies");
     for policy in policies {
         let word = |key| policy.get(key).and_then(Value::as_str).unwrap_or("");
@@ -125,8 +141,16 @@ fn add_list(text: &mut String, title: &str, items: Vec<&str>) {
 
 fn add_failure(text: &mut String) {
     text.push('\n');
-    add(text, 2, "Could not reach security agent: system-probe does not answer.");
-    add(text, 2, "Make sure the agent is running before requesting the status.");
+    add(
+        text,
+        2,
+        "Could not reach security agent: system-probe does not answer.",
+    );
+    add(
+        text,
+        2,
+        "Make sure the agent is running before requesting the status.",
+    );
 }
 
 fn heading(text: &mut String, title: &str) {
@@ -143,7 +167,11 @@ fn number(value: &Value, key: &str) -> Option<u64> {
 
 fn texts(value: Option<&Value>) -> Vec<&str> {
     let items = value.and_then(Value::as_array);
-    items.into_iter().flatten().filter_map(Value::as_str).collect()
+    items
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
 }
 
 /// Seconds in the two largest units.
@@ -163,7 +191,11 @@ mod tests {
     use serde_json::json;
 
     fn view(probe: Result<Value, String>) -> View {
-        View { off: None, probe, agent: Ok(12) }
+        View {
+            off: None,
+            probe,
+            agent: Ok(12),
+        }
     }
 
     #[test]
@@ -196,7 +228,11 @@ mod tests {
 
     #[test]
     fn a_status_of_another_shape_still_prints() {
-        for odd in [json!(null), json!([]), json!({"events": [], "policies": {}, "self_test": 3})] {
+        for odd in [
+            json!(null),
+            json!([]),
+            json!({"events": [], "policies": {}, "self_test": 3}),
+        ] {
             assert!(render(&view(Ok(odd))).contains("system-probe: running"));
         }
     }

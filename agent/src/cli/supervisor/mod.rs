@@ -43,12 +43,25 @@ struct Stop {
 impl Supervisor {
     /// Prepares to run these roles. From here on the signals are blocked and read in the loop.
     pub fn new(plans: impl IntoIterator<Item = Plan>) -> io::Result<Supervisor> {
-        let mut signals =
-            Signals::block(&[Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])?;
+        let mut signals = Signals::block(&[
+            Signal::SIGCHLD,
+            Signal::SIGTERM,
+            Signal::SIGINT,
+            Signal::SIGHUP,
+        ])?;
         let poll = Poll::new()?;
-        poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
-        let roles = plans.into_iter().enumerate().map(|(number, plan)| Role::new(Token(number), plan));
-        Ok(Supervisor { poll, signals, roles: roles.collect(), stop: None })
+        poll.registry()
+            .register(&mut signals, SIGNALS, Interest::READABLE)?;
+        let roles = plans
+            .into_iter()
+            .enumerate()
+            .map(|(number, plan)| Role::new(Token(number), plan));
+        Ok(Supervisor {
+            poll,
+            signals,
+            roles: roles.collect(),
+            stop: None,
+        })
     }
 
     /// Runs until a signal or a role that cannot work here ends it.
@@ -59,7 +72,9 @@ impl Supervisor {
             if let Some(exit) = self.progress(now) {
                 return Ok(exit);
             }
-            let timeout = self.next_deadline().map(|at| at.saturating_duration_since(now));
+            let timeout = self
+                .next_deadline()
+                .map(|at| at.saturating_duration_since(now));
             match self.poll.poll(&mut events, timeout) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
@@ -125,8 +140,11 @@ impl Supervisor {
         while let Some((pid, ending)) = process::reap() {
             let now = Instant::now();
             let stopping = self.stop.is_some();
-            let verdicts: Vec<Verdict> =
-                self.roles.iter_mut().map(|role| role.ended(pid, ending, stopping, now)).collect();
+            let verdicts: Vec<Verdict> = self
+                .roles
+                .iter_mut()
+                .map(|role| role.ended(pid, ending, stopping, now))
+                .collect();
             if verdicts.contains(&Verdict::StopAll) {
                 self.stop(Exit::Failure);
             }
@@ -138,8 +156,14 @@ impl Supervisor {
         if self.stop.is_some() {
             return;
         }
-        self.roles.iter().for_each(|role| role.send(Signal::SIGTERM));
+        self.roles
+            .iter()
+            .for_each(|role| role.send(Signal::SIGTERM));
         let deadline = Instant::now() + PATIENCE;
-        self.stop = Some(Stop { deadline, killed: false, exit });
+        self.stop = Some(Stop {
+            deadline,
+            killed: false,
+            exit,
+        });
     }
 }

@@ -16,9 +16,9 @@ use mio::{Interest, Registry, Token};
 
 use crate::cli::exit::Exit;
 use crate::cli::flags::SUPERVISOR;
+use crate::sys::lifeline;
 use crate::sys::process::{self, Ending};
 use crate::sys::signals::Signal;
-use crate::sys::lifeline;
 
 /// Pause before the first restart; it doubles with every quick death that follows.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -60,22 +60,40 @@ pub(super) struct Role {
 }
 
 enum State {
-    Waiting { until: Instant },
-    Running { pid: u32, since: Instant, line: UnixStream, down_since: Option<Instant> },
+    Waiting {
+        until: Instant,
+    },
+    Running {
+        pid: u32,
+        since: Instant,
+        line: UnixStream,
+        down_since: Option<Instant>,
+    },
 }
 
 impl Role {
     /// A role that is due at once.
     pub(super) fn new(token: Token, plan: Plan) -> Role {
-        let state = State::Waiting { until: Instant::now() };
-        Role { token, plan, state, quick_deaths: 0, leaving: Vec::new() }
+        let state = State::Waiting {
+            until: Instant::now(),
+        };
+        Role {
+            token,
+            plan,
+            state,
+            quick_deaths: 0,
+            leaving: Vec::new(),
+        }
     }
 
     /// When this role next wants attention.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match &self.state {
             State::Waiting { until } => Some(*until),
-            State::Running { down_since: Some(down), .. } => Some(*down + ORDERLY_END),
+            State::Running {
+                down_since: Some(down),
+                ..
+            } => Some(*down + ORDERLY_END),
             _ => None,
         }
     }
@@ -101,7 +119,12 @@ impl Role {
 
     /// Notes that the lifeline went down.
     pub(super) fn read_lifeline(&mut self, now: Instant) {
-        let State::Running { line, down_since, .. } = &mut self.state else { return };
+        let State::Running {
+            line, down_since, ..
+        } = &mut self.state
+        else {
+            return;
+        };
         let mut piece = [0; 64];
         loop {
             match line.read(&mut piece) {
@@ -117,7 +140,15 @@ impl Role {
 
     /// Counts a process as dead whose lifeline is down and that is not reaped.
     pub(super) fn give_up_on_dead(&mut self, now: Instant) {
-        let State::Running { pid, since, down_since: Some(down), .. } = &self.state else { return };
+        let State::Running {
+            pid,
+            since,
+            down_since: Some(down),
+            ..
+        } = &self.state
+        else {
+            return;
+        };
         if now < *down + ORDERLY_END {
             return;
         }
@@ -129,9 +160,20 @@ impl Role {
     }
 
     /// Takes note of a reaped process, whoever's it is.
-    pub(super) fn ended(&mut self, pid: u32, ending: Ending, stopping: bool, now: Instant) -> Verdict {
+    pub(super) fn ended(
+        &mut self,
+        pid: u32,
+        ending: Ending,
+        stopping: bool,
+        now: Instant,
+    ) -> Verdict {
         self.leaving.retain(|leaving| *leaving != pid);
-        let State::Running { pid: own, since, .. } = &self.state else { return Verdict::GoOn };
+        let State::Running {
+            pid: own, since, ..
+        } = &self.state
+        else {
+            return Verdict::GoOn;
+        };
         if *own != pid {
             return Verdict::GoOn;
         }
@@ -161,7 +203,10 @@ impl Role {
     /// Kills the process because it did not stop in time.
     pub(super) fn kill_at_end(&self) {
         if let State::Running { pid, .. } = &self.state {
-            log::error!("{} (pid {pid}) did not stop in time and is killed", self.plan.role);
+            log::error!(
+                "{} (pid {pid}) did not stop in time and is killed",
+                self.plan.role
+            );
             process::send(*pid, Signal::SIGKILL);
         }
     }
@@ -172,7 +217,12 @@ impl Role {
         registry.register(&mut line, self.token, Interest::READABLE)?;
         let pid = spawn(&self.plan, OwnedFd::from(theirs))?;
         log::debug!("{} runs as pid {pid}", self.plan.role);
-        self.state = State::Running { pid, since: now, line, down_since: None };
+        self.state = State::Running {
+            pid,
+            since: now,
+            line,
+            down_since: None,
+        };
         Ok(())
     }
 
@@ -181,28 +231,37 @@ impl Role {
             self.quick_deaths = 0;
         }
         self.wait(now);
-        log::info!("{} starts again in {:?}", self.plan.role, pause(self.quick_deaths));
+        log::info!(
+            "{} starts again in {:?}",
+            self.plan.role,
+            pause(self.quick_deaths)
+        );
     }
 
     fn wait(&mut self, now: Instant) {
         self.quick_deaths = self.quick_deaths.saturating_add(1);
-        self.state = State::Waiting { until: now + pause(self.quick_deaths) };
+        self.state = State::Waiting {
+            until: now + pause(self.quick_deaths),
+        };
     }
 }
 
 /// Whether starting the role again cannot help.
 fn is_final(ending: Ending) -> bool {
-    [Exit::CannotRun, Exit::Usage].iter().any(|exit| ending == Ending::Code(exit.code()))
+    [Exit::CannotRun, Exit::Usage]
+        .iter()
+        .any(|exit| ending == Ending::Code(exit.code()))
 }
 
 /// The pause before the next start, after this many quick deaths in a row.
 fn pause(deaths: u32) -> Duration {
     let doublings = deaths.saturating_sub(1).min(16);
-    FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE)
+    FIRST_PAUSE
+        .saturating_mul(1 << doublings)
+        .min(LONGEST_PAUSE)
 }
 
 /// Runs this binary in another role; returns the pid. The loop reaps it.
-#[expect(clippy::zombie_processes, reason = "the loop reaps every child by itself")]
 fn spawn(plan: &Plan, line: OwnedFd) -> io::Result<u32> {
     let child = Command::new("/proc/self/exe")
         .arg0(plan.role)
@@ -232,7 +291,12 @@ mod tests {
     #[test]
     fn only_a_role_that_cannot_work_stops_everything() {
         assert!(is_final(Ending::Code(3)) && is_final(Ending::Code(2)));
-        for ending in [Ending::Code(0), Ending::Code(1), Ending::Code(101), Ending::Signal(9)] {
+        for ending in [
+            Ending::Code(0),
+            Ending::Code(1),
+            Ending::Code(101),
+            Ending::Signal(9),
+        ] {
             assert!(!is_final(ending));
         }
     }
