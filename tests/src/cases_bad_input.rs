@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::harness::{finish, Finished, Launch};
 use crate::report::{ensure, Failure, Outcome, Report};
-use crate::scratch::{self, patience};
+use crate::scratch::{self, patience, wait_for};
 
 const NOBODY: u32 = 65534;
 /// Longer than the name of a unix socket may be.
@@ -21,6 +21,7 @@ pub(crate) fn run(report: &mut Report) {
     report.case("bad_run_path", run_path);
     report.case("bad_long_run_path", long_run_path);
     report.case("bad_disabled", disabled);
+    report.case("bad_indentation", indentation);
 }
 
 /// It said something, did not panic, and ended with one of these codes.
@@ -40,7 +41,7 @@ fn expect_sentence(finished: &Finished, codes: &[i32], words: &[&str]) -> Outcom
 fn as_nobody(arguments: &[&str]) -> Result<Finished, Failure> {
     let home = scratch::directory("nobody")?;
     chown(&home, Some(NOBODY), Some(NOBODY))?;
-    let mut command = Command::new(scratch::agent_binary());
+    let mut command = Command::new(scratch::public_binary()?);
     command.args(arguments).uid(NOBODY).gid(NOBODY);
     command.env("DD_RUN_PATH", &home);
     command.env("DD_RUNTIME_SECURITY_CONFIG_ENABLED", "true");
@@ -129,16 +130,36 @@ fn refuses(launch: Launch) -> Outcome {
     })
 }
 
-/// Switched off, it says so and ends well.
+/// Switched off, it says so, loads nothing and stays until it is told to end.
 fn disabled() -> Outcome {
-    let mut agent = Launch::new("disabled")?
-        .env("DD_RUNTIME_SECURITY_CONFIG_ENABLED", "false")
-        .spawn()?;
-    let ended = agent.wait_end(patience(10));
-    let log = agent.log();
-    let status = ended.ok_or_else(|| format!("it does not end: {log}"))?;
-    ensure(status.success(), || format!("{status}: {log}"))?;
-    ensure(log.contains("enabled") || log.contains("off"), || {
-        format!("no sentence: {log}")
-    })
+    expect_off(Launch::new("disabled")?.env("DD_RUNTIME_SECURITY_CONFIG_ENABLED", "false"))
+}
+
+/// `enabled: false` at the wrong depth is understood, and the right spelling is told.
+fn indentation() -> Outcome {
+    let file = scratch::directory("configuration")?.join("system-probe.yaml");
+    fs::write(&file, "runtime_security_config:\nenabled: false\n")?;
+    let path = file.to_string_lossy().into_owned();
+    expect_off(Launch::new("indentation")?.arguments(&["run", "--json", "-c", &path]))
+}
+
+fn expect_off(launch: Launch) -> Outcome {
+    let mut agent = launch.spawn()?;
+    let told = || {
+        agent
+            .log()
+            .contains("runtime_security_config.enabled")
+            .then_some(())
+    };
+    let off = wait_for(patience(5), told);
+    ensure(off.is_some(), || {
+        format!("it does not say so: {}", agent.log())
+    })?;
+    let (code, _) = agent.status()?;
+    ensure(code == Some(1), || format!("status ends with {code:?}"))?;
+    ensure(!agent.event_socket().exists(), || {
+        "it has an event socket".to_owned()
+    })?;
+    let status = agent.stop()?;
+    ensure(status.success(), || format!("{status}: {}", agent.log()))
 }

@@ -47,36 +47,33 @@ fn full_tmp() -> Outcome {
 
 /// With something hidden the agent is up, or it ends with a sentence about it.
 fn hidden(directories: &[&str], words: &[&str]) -> Outcome {
-    for directory in directories
-        .iter()
-        .filter(|directory| Path::new(directory).exists())
-    {
-        mount_tmpfs(Path::new(directory), "size=4k")?;
-    }
-    let mut agent = Launch::new("hidden")?.default_policy().spawn()?;
-    let up = wait_for(patience(10), || match agent.status() {
-        Ok((Some(0), _)) => Some(true),
-        _ => agent.has_ended().then_some(false),
-    });
-    let log = agent.log();
-    ensure(!log.contains("panicked"), || log.clone())?;
-    match up {
-        Some(true) => expect_event(&agent),
-        _ => {
-            let status = agent
-                .command_status()
-                .map(|status| status.to_string())
-                .unwrap_or_default();
-            let said = format!("{log}{status}").to_lowercase();
-            println!(
-                "figure: without {directories:?} it is not up: {}",
-                log.trim().replace('\n', " | ")
-            );
-            ensure(words.iter().any(|word| said.contains(word)), || {
-                format!("not up, and none of {words:?} is said: {log}")
-            })
+    for directory in directories.iter().map(Path::new) {
+        if directory.exists() {
+            mount_tmpfs(directory, "size=4k")?;
         }
     }
+    let mut agent = Launch::new("hidden")?.default_policy().spawn()?;
+    wait_for(patience(10), || {
+        let up = matches!(agent.status(), Ok((Some(0), _)));
+        (up || agent.has_ended()).then_some(())
+    });
+    ensure(!agent.log().contains("panicked"), || agent.log())?;
+    if agent.has_ended() {
+        expect_sentence(&mut agent, words)
+    } else {
+        expect_event(&agent)
+    }
+}
+
+fn expect_sentence(agent: &mut Agent, words: &[&str]) -> Outcome {
+    let status = agent.wait_end(patience(1));
+    let log = agent.log();
+    let failed = status.is_some_and(|status| !status.success());
+    ensure(failed, || format!("ended with {status:?}: {log}"))?;
+    let said = log.to_lowercase();
+    ensure(words.iter().any(|word| said.contains(word)), || {
+        format!("ended, and none of {words:?} is said: {log}")
+    })
 }
 
 /// The built-in policy reports a chmod 777.

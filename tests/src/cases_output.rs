@@ -23,6 +23,7 @@ pub(crate) fn run(report: &mut Report) {
     report.case("output_json", json);
     report.case("output_terminal", terminal);
     report.case("output_status", status);
+    report.case("output_status_half", status_half);
     report.case("output_names", names);
     report.case("output_help", help);
 }
@@ -133,6 +134,27 @@ fn status() -> Outcome {
     ensure(code == Some(1) && value.is_object(), || {
         format!("stopped: code {code:?}: {value}")
     })
+}
+
+/// One role alone is not enough for `status`, and enough for the self-test.
+fn status_half() -> Outcome {
+    let launch = Launch::new("half")?
+        .default_policy()
+        .arguments(&["system-probe", "run"]);
+    let agent = launch.spawn()?;
+    let hooked = || {
+        agent
+            .command_status()
+            .filter(|status| status["hooks_attached"] == true)
+    };
+    let up = wait_for(patience(10), hooked);
+    ensure(up.is_some(), || {
+        format!("system-probe is not up: {}", agent.log())
+    })?;
+    let (code, value) = agent.status()?;
+    ensure(code == Some(1), || format!("code {code:?}: {value}"))?;
+    let finished = agent.command(&["runtime", "self-test"])?;
+    ensure(finished.code == Some(0), || finished.said())
 }
 
 /// The binary goes by its own name, by other names, and by its first argument.

@@ -14,7 +14,7 @@ use crate::namespace::with_own_mounts;
 use crate::places::{Place, Situation, SITUATIONS};
 use crate::report::{ensure, Failure, Outcome, Report};
 use crate::scratch;
-use crate::tool::{self, Waiting, ENOSYS};
+use crate::tool::{self, Staying, Waiting, ENOSYS};
 
 /// The descriptor that a file is prepared as.
 const FILE_DESCRIPTOR: &str = "8";
@@ -148,6 +148,8 @@ struct Expected {
     rule: String,
     pid: i64,
     path: PathBuf,
+    /// Who made it, where that one must live until the comparison is over.
+    caller: Option<Staying>,
 }
 
 /// Runs the tests of this file.
@@ -167,12 +169,7 @@ pub(crate) fn run(report: &mut Report) {
     };
     let mut calls = Vec::new();
     for situation in SITUATIONS {
-        report.case(&name(situation), || {
-            let expected = make_calls(situation)?;
-            let outcome = compare(&agent, &expected);
-            calls.extend(expected);
-            outcome
-        });
+        report.case(&name(situation), || check(&agent, situation, &mut calls));
     }
     report.case("paths_refused", || refused(&agent));
     report.case("paths_once", || once(&agent, &calls));
@@ -195,23 +192,31 @@ fn start() -> Result<Agent, Failure> {
         .start()
 }
 
-fn make_calls(situation: &'static Situation) -> Result<Vec<Expected>, Failure> {
+/// Makes all calls of a situation, and compares their events with what was expected.
+fn check(agent: &Agent, situation: &'static Situation, calls: &mut Vec<Expected>) -> Outcome {
     let base = scratch::directory(situation.name)?;
-    match situation.mount {
-        None => call_all(situation, &base),
-        Some(mount) => with_own_mounts(|| {
-            let names: Vec<String> = VARIANTS
-                .iter()
-                .map(|variant| variant.file_name(situation))
-                .collect();
-            mount(&base, &names)?;
-            // As in a container, somebody stays when the caller is gone.
-            let resident = Waiting::start(&["--wait", "getpid"])?;
-            let expected = call_all(situation, &base);
-            resident.release()?;
-            expected
-        }),
-    }
+    let mut call_and_compare = || {
+        let mut expected = call_all(situation, &base)?;
+        let outcome = compare(agent, &expected);
+        expected.iter_mut().for_each(|call| call.caller = None);
+        calls.extend(expected);
+        outcome
+    };
+    let Some(mount) = situation.mount else {
+        return call_and_compare();
+    };
+    with_own_mounts(|| {
+        let names: Vec<String> = VARIANTS
+            .iter()
+            .map(|variant| variant.file_name(situation))
+            .collect();
+        mount(&base, &names)?;
+        // As in a container, somebody stays when the caller is gone.
+        let resident = Waiting::start(&["--wait", "getpid"])?;
+        let outcome = call_and_compare();
+        resident.release()?;
+        outcome
+    })
 }
 
 fn call_all(situation: &Situation, base: &Path) -> Result<Vec<Expected>, Failure> {
@@ -234,7 +239,11 @@ fn call(
     if variant.creates {
         fs::remove_file(&path)?;
     }
-    let call = tool::run(&words(&place, variant))?;
+    let words = words(&place, variant);
+    let (call, caller) = match situation.stays {
+        true => Staying::start(&words).map(|(call, caller)| (call, Some(caller)))?,
+        false => (tool::run(&words)?, None),
+    };
     if call.result == ENOSYS {
         return Ok(None);
     }
@@ -256,6 +265,7 @@ fn call(
         rule: variant.rule(situation),
         pid: call.pid,
         path,
+        caller,
     }))
 }
 

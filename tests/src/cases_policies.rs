@@ -13,6 +13,8 @@ use crate::scratch::{self, patience, wait_for};
 use crate::tool;
 
 const TEN_MEGABYTES: usize = 10 << 20;
+/// As much as may pass for a policy, so that the parsers see it.
+const THREE_MEGABYTES: usize = 3 << 20;
 const GOOD: &str = "good.policy";
 
 /// Makes a bad policy at this path.
@@ -32,9 +34,10 @@ const BAD: &[(&str, Make)] = &[
         )?)
     }),
     ("big_rule", |path| Ok(fs::write(path, big_rule())?)),
+    ("many_rules", |path| Ok(fs::write(path, many_rules())?)),
     ("bomb", |path| Ok(fs::write(path, bomb())?)),
     ("nested", |path| {
-        Ok(fs::write(path, "[".repeat(TEN_MEGABYTES))?)
+        Ok(fs::write(path, "[".repeat(THREE_MEGABYTES))?)
     }),
     ("nested_rule", |path| Ok(fs::write(path, nested_rule())?)),
     ("not_yaml", |path| {
@@ -71,8 +74,16 @@ fn bomb() -> String {
 
 /// An expression that no computer wants to read.
 fn big_rule() -> String {
-    let terms = "open.file.name == \"x\" || ".repeat(TEN_MEGABYTES / 25);
+    let terms = "open.file.name == \"x\" || ".repeat(THREE_MEGABYTES / 25);
     policy(&[rule("big", &format!("{terms}open.file.name == \"y\""), "")])
+}
+
+/// So many rules of one name that a sentence about each would be a flood.
+fn many_rules() -> String {
+    policy(&vec![
+        "  - {id: a, expression: b}\n".to_owned();
+        THREE_MEGABYTES / 27
+    ])
 }
 
 fn nested_rule() -> String {

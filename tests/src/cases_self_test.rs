@@ -19,6 +19,7 @@ const CHMOD_HOOKS: &str =
 pub(crate) fn run(report: &mut Report) {
     report.case("self_test_ten_times", ten_times);
     report.case("self_test_under_load", under_load);
+    report.case("self_test_at_once", at_once);
     report.case("self_test_stopped", stopped);
     report.case("self_test_hook_off", hook_off);
     report.case("self_test_socket_blocked", socket_blocked);
@@ -65,6 +66,22 @@ fn under_load() -> Outcome {
     let outcome = expect_ok(&agent);
     load.wait_with_output()?;
     outcome
+}
+
+/// Who asks while a test runs waits for it and gets one of his own.
+fn at_once() -> Outcome {
+    let agent = launch()?.start()?;
+    let mut tests = Vec::new();
+    for _ in 0..4 {
+        tests.push(agent.begin(&["runtime", "self-test"])?);
+    }
+    for mut test in tests {
+        let status = test.wait()?;
+        ensure(status.success(), || {
+            format!("one of four ended with {status}; log: {}", agent.log())
+        })?;
+    }
+    Ok(())
 }
 
 /// Without system-probe: a sentence that names the socket.

@@ -197,12 +197,12 @@ fn garbage(agent: &Agent) -> Outcome {
 
 /// Another user gets a sentence and no answer.
 fn strangers(agent: &Agent) -> Outcome {
+    let mut command = Command::new(scratch::public_binary()?);
     // In a directory that everybody can enter, so that the peer check has to refuse.
     scratch::set_mode(&agent.run_path(), 0o755)?;
     for socket in [agent.event_socket(), agent.command_socket()] {
         scratch::set_mode(&socket, 0o666)?;
     }
-    let mut command = Command::new(scratch::agent_binary());
     command
         .args(["runtime", "self-test"])
         .uid(NOBODY)

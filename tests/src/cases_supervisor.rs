@@ -14,6 +14,8 @@ use crate::tool;
 
 /// Seconds for a killed role to be back; the figure to meet is one.
 const BACK_SECONDS: u64 = 3;
+/// Self-tests that may pass before one is caught at work.
+const SELF_TESTS: usize = 20;
 const RULE: &str = "watched";
 
 /// Runs the tests of this file.
@@ -22,6 +24,7 @@ pub(crate) fn run(report: &mut Report) {
     report.case("supervisor_kill_security_agent", kill_security_agent);
     report.case("supervisor_kill_supervisor", kill_supervisor);
     report.case("supervisor_kill_all", kill_all);
+    report.case("supervisor_kill_in_self_test", kill_in_self_test);
     report.case("supervisor_interrupt", || ends_by(Signal::SIGINT, false));
     report.case("supervisor_interrupt_group", || {
         ends_by(Signal::SIGINT, true)
@@ -118,6 +121,36 @@ fn kill_all() -> Outcome {
     again.stop()?;
     expect_gone(&again)?;
     expect_nothing_left(&again.run_path())
+}
+
+/// Killed while a self-test has its files on the disk; the next run removes them.
+fn kill_in_self_test() -> Outcome {
+    let temporary = scratch::directory("tmp")?;
+    let variable = temporary.to_string_lossy().into_owned();
+    let agent = launch("kill-test")?.env("TMPDIR", &variable).start()?;
+    let mut seen = false;
+    for _ in 0..SELF_TESTS {
+        let mut test = agent.begin(&["runtime", "self-test"])?;
+        while !seen && test.try_wait()?.is_none() {
+            seen = fs::read_dir(&temporary)?.next().is_some();
+        }
+        if seen {
+            for pid in agent.processes() {
+                // One of them may have ended by itself meanwhile.
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+        }
+        test.wait()?;
+        if seen {
+            break;
+        }
+    }
+    ensure(seen, || {
+        "no self-test left a trace to be killed at".to_owned()
+    })?;
+    let mut again = agent.again().start()?;
+    again.stop()?;
+    expect_nothing_left(&temporary)
 }
 
 /// No process of it is left; those that only wait for the kernel may take their time.

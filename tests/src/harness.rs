@@ -257,6 +257,15 @@ impl Agent {
         finish(command, patience(COMMAND_SECONDS))
     }
 
+    /// Starts such a command and returns at once; what it prints is thrown away.
+    pub(crate) fn begin(&self, arguments: &[&str]) -> io::Result<Child> {
+        let mut command = Command::new(scratch::agent_binary());
+        command
+            .args(arguments)
+            .envs(self.environment.iter().cloned());
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+    }
+
     /// The exit code of `status -j` and what it printed.
     pub(crate) fn status(&self) -> Result<(Option<i32>, Value), Failure> {
         let finished = self.command(&["status", "-j"])?;

@@ -72,6 +72,8 @@ pub(crate) struct Situation {
     pub(crate) build: fn(&Path, &str) -> io::Result<Place>,
     /// Only for calls that take a directory descriptor.
     pub(crate) only_at: bool,
+    /// The caller lives until its event has come: what its /proc means is lost with it.
+    pub(crate) stays: bool,
     /// The caller's root is another one, so what it sees in its /proc is no oracle.
     pub(crate) own_root: bool,
 }
@@ -82,6 +84,7 @@ const fn plain(name: &'static str, build: fn(&Path, &str) -> io::Result<Place>) 
         mount: None,
         build,
         only_at: false,
+        stays: false,
         own_root: false,
     }
 }
@@ -96,6 +99,7 @@ const fn mounted(
         mount: Some(mount),
         build,
         only_at: false,
+        stays: false,
         own_root: false,
     }
 }
@@ -122,7 +126,10 @@ pub(crate) const SITUATIONS: &[Situation] = &[
     plain("long_name", long_name),
     plain("deep", deep),
     plain("odd_names", odd_names),
-    plain("by_proc", by_proc),
+    Situation {
+        stays: true,
+        ..plain("by_proc", by_proc)
+    },
     Situation {
         own_root: true,
         ..plain("chroot", chroot)

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::report::Failure;
+
 /// Names the root of all temporary files; set by the guard, so it also tells its child that it is
 /// the one to run the tests.
 pub(crate) const ROOT_VARIABLE: &str = "E2E_ROOT";
@@ -44,6 +46,22 @@ pub(crate) fn check_settings() -> Result<(), String> {
 /// The agent.
 pub(crate) fn agent_binary() -> PathBuf {
     PathBuf::from(std::env::var_os(BINARY_VARIABLE).unwrap_or_default())
+}
+
+/// A copy of the agent that every user can run; the original may lie in a private directory.
+pub(crate) fn public_binary() -> Result<PathBuf, Failure> {
+    let path = root().join("public-agent");
+    if !path.exists() {
+        fs::copy(agent_binary(), &path)?;
+        set_mode(&path, 0o755)?;
+    }
+    for directory in path.ancestors().skip(1) {
+        if fs::metadata(directory)?.permissions().mode() & 0o001 == 0 {
+            let sentence = format!("other users cannot enter {}", directory.display());
+            return Err(Failure::Skipped(sentence));
+        }
+    }
+    Ok(path)
 }
 
 /// A compiled C tool.

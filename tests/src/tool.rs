@@ -1,7 +1,7 @@
 //! Runs of the C tool, which makes exactly one system call with the arguments it is given.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -60,6 +60,33 @@ impl Waiting {
             input.write_all(b"\n")?;
         }
         finish(self.child)
+    }
+}
+
+/// A tool that has made its call and is still there; it ends when dropped.
+pub(crate) struct Staying(Child);
+
+impl Staying {
+    /// Starts the tool with `--stay` and returns once it has made its call.
+    pub(crate) fn start(arguments: &[OsString]) -> Result<(Call, Staying), Failure> {
+        let mut words = vec![OsString::from("--stay")];
+        words.extend_from_slice(arguments);
+        let mut child = command(&words).stdin(Stdio::piped()).spawn()?;
+        let pid = i64::from(child.id());
+        let output = child.stdout.take();
+        let staying = Staying(child);
+        let mut line = String::new();
+        if let Some(output) = output {
+            BufReader::new(output).read_line(&mut line)?;
+        }
+        Ok((parse(line.into_bytes(), pid)?, staying))
+    }
+}
+
+impl Drop for Staying {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
     }
 }
 

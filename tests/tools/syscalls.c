@@ -13,6 +13,7 @@
  *   --uid ID        become user and group ID          --cgroup DIR  move into a cgroup
  *   --tty PATH      start a session on that terminal  --fork        go on in a child, wait for it
  *   --wait          go on when standard input has a byte or ends
+ *   --stay          the same, after the call
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -38,6 +39,8 @@
 
 #define ARGUMENTS 6
 #define USAGE 2
+
+static int stays;
 
 struct how {
 	uint64_t flags, mode, resolve;
@@ -232,6 +235,8 @@ static int prepare(const char *name, char *value)
 		return go_on_in_child(), 1;
 	if (strcmp(name, "--wait") == 0)
 		return wait_for_input(), 1;
+	if (strcmp(name, "--stay") == 0)
+		return stays = 1;
 	if (strncmp(name, "--", 2) != 0 || !value)
 		return 0;
 	if (strcmp(name, "--cwd") == 0)
@@ -270,6 +275,10 @@ int main(int argc, char **argv)
 		fail(argv[next + 1]);
 	} else {
 		call(argc - next, argv + next);
+	}
+	if (stays) {
+		fflush(stdout);
+		wait_for_input();
 	}
 	return 0;
 }

@@ -80,7 +80,7 @@ impl Connection {
     pub fn open(socket: &Path, registry: &Registry, token: Token) -> io::Result<Connection> {
         let mut stream = UnixStream::connect(socket)?;
         let request =
-            format!("{{\"subscribe\":\"events\",\"protocol\":{PROTOCOL},\"silent\":false}}\n");
+            format!("{{\"subscribe\":\"events\",\"protocol\":{PROTOCOL},\"silent\":false,\"role\":\"security-agent\"}}\n");
         // A new connection has room for a hundred bytes.
         stream.write_all(request.as_bytes())?;
         registry.register(&mut stream, token, Interest::READABLE)?;

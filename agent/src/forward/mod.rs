@@ -25,12 +25,16 @@ const SIGNALS: Token = Token(0);
 const SOCKET: Token = Token(1);
 const OUTPUT: Token = Token(2);
 
-/// Pause between the first attempts to connect.
-const SHORT_PAUSE: Duration = Duration::from_millis(200);
-/// Pause between later ones.
+/// Pauses between attempts to connect, each up to a number of failures: at first as short as
+/// system-probe takes to start, so that its first event is not waited for.
+const PAUSES: [(u32, Duration); 2] = [
+    (50, Duration::from_millis(20)),
+    (95, Duration::from_millis(200)),
+];
+/// Pause between all later attempts.
 const LONG_PAUSE: Duration = Duration::from_secs(1);
-/// Attempts with the short pause: ten seconds of them.
-const SHORT_ATTEMPTS: u32 = 50;
+/// Failures in a row after which people are told.
+const WORTH_A_WORD: u32 = 50;
 /// Lines that are taken in one turn before signals are looked at again.
 const LINES_A_TURN: usize = 4096;
 
@@ -169,7 +173,7 @@ impl Forwarder {
         };
         log::warn!("{end}; connecting again");
         self.link = Link::Down {
-            retry: Instant::now() + SHORT_PAUSE,
+            retry: Instant::now() + pause_after(0),
         };
     }
 
@@ -180,20 +184,21 @@ impl Forwarder {
                 self.link = Link::Up(connection);
             }
             Err(error) => {
-                if self.failures == 0 {
+                self.failures = self.failures.saturating_add(1);
+                if self.failures == WORTH_A_WORD {
                     let socket = self.socket.display();
                     log::info!("waiting for system-probe on {socket} ({error})");
                 }
-                self.failures = self.failures.saturating_add(1);
-                let pause = if self.failures < SHORT_ATTEMPTS {
-                    SHORT_PAUSE
-                } else {
-                    LONG_PAUSE
-                };
+                let pause = pause_after(self.failures);
                 self.link = Link::Down {
                     retry: Instant::now() + pause,
                 };
             }
         }
     }
+}
+
+fn pause_after(failures: u32) -> Duration {
+    let short = PAUSES.iter().find(|(limit, _)| failures < *limit);
+    short.map_or(LONG_PAUSE, |(_, pause)| *pause)
 }

@@ -87,7 +87,7 @@ impl Agent {
         let (probes, stream) = Probes::start(&kernel_options(settings)).map_err(Error::Kernel)?;
         let host = resolve::host::detect(settings.text(&keys::HOSTNAME));
         let resolver = resolver(settings, &host.hostname);
-        let subscribers = Subscribers::new(env!("CARGO_PKG_VERSION"), std::process::id());
+        let subscribers = Subscribers::new(host.clone());
         let mut agent = Agent {
             poll,
             signals,

@@ -5,10 +5,12 @@
 //! nobody reads, a bounded backlog keeps the latest lines for the next reader.
 
 use std::collections::VecDeque;
+use std::time::SystemTime;
 
 use serde::Deserialize;
 
 use super::connection::{Connection, Input};
+use crate::event::{json, HostInfo};
 
 /// Version of what is said on the event socket.
 pub(super) const PROTOCOL: u32 = 1;
@@ -57,6 +59,7 @@ pub(super) struct Subscribers {
     sequence: u64,
     lost: u64,
     hello: String,
+    host: HostInfo,
 }
 
 /// What became of a reader after its input was read.
@@ -71,8 +74,9 @@ pub(super) enum Change {
 }
 
 impl Subscribers {
-    /// No readers yet; `version` and `pid` go into the hello.
-    pub(super) fn new(version: &str, pid: u32) -> Subscribers {
+    /// No readers yet.
+    pub(super) fn new(host: HostInfo) -> Subscribers {
+        let (version, pid) = (&host.version, std::process::id());
         Subscribers {
             readers: Vec::new(),
             backlog: VecDeque::new(),
@@ -82,6 +86,7 @@ impl Subscribers {
             hello: format!(
                 "{{\"hello\":{{\"protocol\":{PROTOCOL},\"version\":\"{version}\",\"pid\":{pid}}}}}\n"
             ),
+            host,
         }
     }
 
@@ -158,7 +163,7 @@ impl Subscribers {
             return; // The self-test's reader wants what happens from now on.
         }
         for kept in self.backlog.drain(..) {
-            reader.give(kept.silent, &kept.line);
+            reader.give(kept.silent, &kept.line, &self.host);
         }
         self.backlog_bytes = 0;
     }
@@ -166,14 +171,11 @@ impl Subscribers {
     /// Queues an event for every reader; they get it at the next [`Subscribers::flush`].
     pub(super) fn publish(&mut self, rule_id: &str, silent: bool, event: &str) {
         self.sequence += 1;
-        let line = format!(
-            "{{\"seq\":{},\"rule_id\":\"{rule_id}\",\"silent\":{silent},\"event\":{event}}}\n",
-            self.sequence
-        );
+        let line = envelope(self.sequence, rule_id, silent, event);
         let mut is_taken = silent;
         for reader in &mut self.readers {
             let Some(wants) = reader.wants else { continue };
-            reader.give(silent, &line);
+            reader.give(silent, &line, &self.host);
             is_taken |= !wants.silent;
         }
         if !is_taken {
@@ -231,19 +233,18 @@ impl Subscriber {
         }
     }
 
-    fn give(&mut self, silent: bool, line: &str) {
+    fn give(&mut self, silent: bool, line: &str, host: &HostInfo) {
         if silent && !self.wants.is_some_and(|wants| wants.silent) {
             return;
         }
-        if self.lost > 0 {
-            let notice = format!("{{\"lost\":{}}}\n", self.lost);
-            if !self.connection.queue(&[&notice]) {
-                self.lost += 1;
-                return;
-            }
+        let notice = match self.lost {
+            0 => String::new(),
+            lost => envelope(0, "lost_events", false, &loss(host, lost)),
+        };
+        // Notice and line go together, or a full buffer would fill with notices.
+        if self.connection.queue(&[&notice, line]) {
             self.lost = 0;
-        }
-        if !self.connection.queue(&[line]) {
+        } else {
             self.lost += 1;
         }
     }
@@ -251,6 +252,20 @@ impl Subscriber {
     fn flush(&mut self) -> bool {
         self.connection.flush().is_ok()
     }
+}
+
+/// The line of an event. Rule ids hold only letters, digits and underscores.
+fn envelope(sequence: u64, rule_id: &str, silent: bool, event: &str) -> String {
+    format!(
+        "{{\"seq\":{sequence},\"rule_id\":\"{rule_id}\",\"silent\":{silent},\"event\":{event}}}\n"
+    )
+}
+
+/// What a reader is told that was too slow.
+fn loss(host: &HostInfo, lost: u64) -> String {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = u64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(0);
+    json::lost_events(host, now, "reader", &[("all", lost)])
 }
 
 fn understand(line: &str) -> Result<Wants, String> {
@@ -279,7 +294,7 @@ fn understand(line: &str) -> Result<Wants, String> {
 mod tests {
     use super::*;
     use crate::sys::socket::Credentials;
-    use std::io::{BufRead, BufReader, Write};
+    use std::io::{BufRead, BufReader, Read, Write};
     use std::os::unix::net::UnixStream;
 
     fn join(subscribers: &mut Subscribers, token: usize, request: &str) -> BufReader<UnixStream> {
@@ -309,7 +324,7 @@ mod tests {
 
     #[test]
     fn silent_events_reach_only_who_asked() {
-        let mut subscribers = Subscribers::new("0.1.0", 1);
+        let mut subscribers = Subscribers::new(HostInfo::default());
         let mut loud = join(&mut subscribers, 1, LOUD);
         let mut all = join(&mut subscribers, 2, SILENT);
         assert_eq!(subscribers.ready(1), Change::None);
@@ -326,7 +341,7 @@ mod tests {
 
     #[test]
     fn what_nobody_reads_waits_for_the_next_reader() {
-        let mut subscribers = Subscribers::new("0.1.0", 1);
+        let mut subscribers = Subscribers::new(HostInfo::default());
         subscribers.publish("early", false, "{}");
         let mut reader = join(&mut subscribers, 1, LOUD);
         subscribers.ready(1);
@@ -336,33 +351,48 @@ mod tests {
 
     #[test]
     fn another_protocol_is_refused_in_words() {
-        let mut subscribers = Subscribers::new("0.1.0", 1);
+        let mut subscribers = Subscribers::new(HostInfo::default());
         let request = "{\"subscribe\":\"events\",\"protocol\":9}\n";
         let mut reader = join(&mut subscribers, 1, request);
         assert_eq!(subscribers.ready(1), Change::Gone(None));
         assert!(line(&mut reader).contains("version 1 of the event protocol"));
     }
 
+    /// Everything that reaches a reader who reads as fast as it is sent to.
+    fn all_of(subscribers: &mut Subscribers, reader: &mut BufReader<UnixStream>) -> String {
+        reader.get_ref().set_nonblocking(true).unwrap();
+        let mut text = Vec::new();
+        let mut quiet = 0;
+        while quiet < 2 {
+            subscribers.flush();
+            let before = text.len();
+            // Ends with an error as soon as nothing waits.
+            let _ = reader.read_to_end(&mut text);
+            quiet = if text.len() == before { quiet + 1 } else { 0 };
+        }
+        String::from_utf8(text).unwrap()
+    }
+
     #[test]
     fn a_slow_reader_is_told_what_it_lost() {
-        let mut subscribers = Subscribers::new("0.1.0", 1);
+        let mut subscribers = Subscribers::new(HostInfo::default());
         let mut reader = join(&mut subscribers, 1, LOUD);
         subscribers.ready(1);
         let large = format!("\"{}\"", "x".repeat(1 << 20));
         for _ in 0..8 {
             subscribers.publish("flood", false, &large);
         }
-        let mut seen = (0, 0);
-        subscribers.flush();
-        assert!(line(&mut reader).contains("hello"));
-        while seen.0 < 3 {
-            seen.0 += u32::from(line(&mut reader).contains("flood"));
-            subscribers.flush();
-        }
+        let first = all_of(&mut subscribers, &mut reader);
+        let came = first.matches("flood").count();
+        assert!((1..8).contains(&came), "{came}");
         subscribers.publish("after", false, "{}");
-        subscribers.flush();
-        let notice = line(&mut reader);
-        assert!(notice.contains("\"lost\":5"), "{notice}");
-        assert!(line(&mut reader).contains("after"));
+        let second = all_of(&mut subscribers, &mut reader);
+        let notice = second.lines().next().unwrap();
+        assert!(notice.contains("\"rule_id\":\"lost_events\""), "{notice}");
+        assert!(
+            notice.contains(&format!("\"lost\":{},", 8 - came)),
+            "{notice}"
+        );
+        assert!(second.contains("after"));
     }
 }

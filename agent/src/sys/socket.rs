@@ -157,6 +157,8 @@ impl Listener {
                 continue;
             };
             let admitted = may_talk(&credentials, geteuid().as_raw(), self.group);
+            // The peer, too, is to learn at once that this process was killed.
+            let stream = UnixStream::from(descriptor::raise(OwnedFd::from(stream)));
             return Ok(Some(Peer {
                 stream,
                 credentials,
