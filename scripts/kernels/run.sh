@@ -40,17 +40,32 @@ fi
 mkdir -p "$WORK"
 "$HERE/fetch.sh" "$KERNEL_DIR"
 "${CC:-cc}" -O2 -Wall -Wextra -static -o "$WORK/vmexit" "$HERE/vmexit.c"
-if [ -n "${VM_COMMAND:-}" ]; then cp "$VM_COMMAND" "$WORK/run"; else write_command "$@"; fi
-build_initramfs
-: >"$WORK/output"
 release=$(cat "$KERNEL_DIR/release")
-say "booting $release"
+
+# boot_machine [KERNEL-ARGUMENT...]: boots $WORK/run, shows its output, returns its code.
+boot_machine() {
+  local code=0
+  build_initramfs
+  : >"$WORK/output"
+  say "booting $release $*"
+  "$HERE/boot.sh" "$KERNEL_DIR/root/boot/vmlinuz-$release" "$WORK/initramfs.gz" "$WORK/output" "$@" \
+    >"$WORK/console" || code=$?
+  tr -d '\r' <"$WORK/output"
+  [ "$code" = 0 ] || say "ended with code $code; the last lines of the console ($WORK/console):"
+  [ "$code" = 0 ] || tail -n 20 "$WORK/console" | tr -d '\r' >&2
+  return "$code"
+}
+
+if [ -n "${VM_COMMAND:-}" ]; then
+  cp "$VM_COMMAND" "$WORK/run"
+  boot_machine
+  exit
+fi
 code=0
-"$HERE/boot.sh" "$KERNEL_DIR/root/boot/vmlinuz-$release" "$WORK/initramfs.gz" "$WORK/output" \
-  >"$WORK/console" || code=$?
-tr -d '\r' <"$WORK/output"
-if [ "$code" != 0 ]; then
-  say "ended with code $code; the last lines of the console ($WORK/console):"
-  tail -n 20 "$WORK/console" | tr -d '\r' >&2
+write_command "$@"
+boot_machine || code=$?
+if [ $# = 0 ]; then
+  cp "$HERE/no-btf.sh" "$WORK/run"
+  boot_machine initcall_blacklist=btf_vmlinux_init || code=$?
 fi
 exit "$code"

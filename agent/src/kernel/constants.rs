@@ -1,8 +1,9 @@
 //! The constants of the probes: which there are, and their values on this kernel.
 //!
 //! The table comes from `probes/include/constants.def` through build.rs. Values are looked up in
-//! BTF: the kernel's own, then a file named in the configuration, then the built-in table for the
-//! kernel's release. [`Constants::patch`] writes them over the recognisable immediates.
+//! BTF: the kernel's own, then a file named in the configuration; without either, the built-in
+//! table (`offsets.txt`) may know the kernel's release. [`Constants::patch`] writes the values over
+//! the recognisable immediates.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,10 @@ pub(crate) struct Constant {
 
 include!(concat!(env!("OUT_DIR"), "/constants.rs"));
 
+/// Offsets of kernels that show no BTF: `RELEASE NAME=VALUE …` a line, where one `*` in RELEASE
+/// stands for any characters. `status -j` prints the values of a kernel that does show it.
+const TABLE: &str = include_str!("offsets.txt");
+
 /// What a member that does not exist is patched to; the probes compare with it.
 pub const MISSING: u64 = u64::MAX;
 /// The upper half of every placeholder (`CONSTANT_MAGIC`).
@@ -51,10 +56,11 @@ pub struct Constants {
 }
 
 impl Constants {
-    /// Looks the offsets up; `btf_file` is asked when the kernel shows no BTF.
+    /// Looks the offsets up for the kernel of this release; `btf_file` is asked when it shows no
+    /// BTF, the built-in table last.
     ///
-    /// Without any type information every offset is missing, and `origin` says so.
-    pub fn find(btf_file: Option<&Path>) -> Constants {
+    /// Where nothing is known every offset is missing, and `origin` says so.
+    pub fn find(btf_file: Option<&Path>, release: &str) -> Constants {
         let kernel = PathBuf::from("/sys/kernel/btf/vmlinux");
         let candidates = [Some(kernel.as_path()), btf_file];
         for path in candidates.into_iter().flatten() {
@@ -64,6 +70,10 @@ impl Constants {
                 }
             }
         }
+        Constants::from_table(TABLE, release).unwrap_or_else(Constants::unknown)
+    }
+
+    fn unknown() -> Constants {
         Constants {
             values: vec![MISSING; CONSTANTS.len()],
             origin: "nowhere: the kernel shows no BTF in /sys/kernel/btf/vmlinux; name a BTF file \
@@ -95,6 +105,32 @@ impl Constants {
             }
         }
         Some(found)
+    }
+
+    /// The values that a table like [`TABLE`] has for a release.
+    fn from_table(table: &str, release: &str) -> Option<Constants> {
+        let (pattern, row) = table
+            .lines()
+            .filter_map(|line| line.split_once(' '))
+            .find(|(pattern, _)| is_release(pattern, release))?;
+        let mut found = Constants::unknown();
+        found.origin = format!("the built-in table for {pattern}");
+        for pair in row.split_whitespace() {
+            let (name, value) = pair.split_once('=')?;
+            found.set(name, value.parse().ok()?);
+            found.missing.retain(|missing| *missing != name);
+        }
+        Some(found)
+    }
+
+    /// Name and value of every offset that is known.
+    pub fn offsets(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let pairs = CONSTANTS.iter().zip(self.values.iter().copied());
+        pairs
+            .filter(|(constant, value)| {
+                matches!(constant.source, Source::Offset { .. }) && *value != MISSING
+            })
+            .map(|(constant, value)| (constant.name, value))
     }
 
     /// Sets a constant that the agent decides.
@@ -160,6 +196,18 @@ fn write_wide(wide: &mut [u8; WIDE], value: u64) {
     }
 }
 
+/// Whether a release is of a pattern with at most one `*`.
+fn is_release(pattern: &str, release: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == release,
+        Some((start, end)) => {
+            release.len() >= start.len() + end.len()
+                && release.starts_with(start)
+                && release.ends_with(end)
+        }
+    }
+}
+
 /// Name, structure and members of every offset.
 fn offsets() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
     CONSTANTS
@@ -176,7 +224,7 @@ mod tests {
 
     #[test]
     fn every_offset_is_known_here() {
-        let constants = Constants::find(None);
+        let constants = Constants::find(None, "");
         assert_eq!(
             constants.missing,
             Vec::<&str>::new(),
@@ -186,8 +234,30 @@ mod tests {
     }
 
     #[test]
+    fn the_built_in_table_is_sound() {
+        for line in TABLE.lines() {
+            let release = line.split(' ').next().unwrap().replace('*', "x");
+            let found = Constants::from_table(TABLE, &release).unwrap();
+            assert_eq!(found.missing, Vec::<&str>::new(), "{release}");
+        }
+        assert!(Constants::from_table(TABLE, "2.6.32").is_none());
+    }
+
+    #[test]
+    fn releases_are_known_by_pattern() {
+        for (pattern, release, is) in [
+            ("6.1.0-*-amd64", "6.1.0-21-amd64", true),
+            ("6.1.0-*-amd64", "6.1.0-amd64", false),
+            ("6.1.0", "6.1.0", true),
+            ("6.1.0", "6.1.01", false),
+        ] {
+            assert_eq!(is_release(pattern, release), is, "{pattern} {release}");
+        }
+    }
+
+    #[test]
     fn patches_only_placeholders() {
-        let mut constants = Constants::find(None);
+        let mut constants = Constants::find(None, "");
         let last = CONSTANTS.len() - 1;
         constants.set(CONSTANTS[last].name, 0x1122_3344_5566_7788);
         let mut code = vec![0u8; 32];

@@ -132,8 +132,7 @@ pub struct Probes {
     gates: MapHandle,
     ignored: MapHandle,
     counters: Counters,
-    offsets_from: String,
-    missing_offsets: Vec<&'static str>,
+    constants: Constants,
     ring_bytes: usize,
 }
 
@@ -166,8 +165,7 @@ impl Probes {
             gates: named("gates")?,
             ignored: named("ignored")?,
             counters: Counters::open().map_err(|error| Error::Map("counts", error))?,
-            offsets_from: setup.constants.origin.clone(),
-            missing_offsets: setup.constants.missing.clone(),
+            constants: setup.constants.clone(),
             ring_bytes,
         };
         probes.add_walkers(&mut setup)?;
@@ -202,14 +200,9 @@ impl Probes {
         &self.rungs
     }
 
-    /// Where the structure offsets came from.
-    pub fn offsets_from(&self) -> &str {
-        &self.offsets_from
-    }
-
-    /// Names of the offsets that this kernel lacks; each costs the fields that need it.
-    pub fn missing_offsets(&self) -> &[&'static str] {
-        &self.missing_offsets
+    /// The structure offsets of this kernel; a missing one costs the fields that need it.
+    pub fn constants(&self) -> &Constants {
+        &self.constants
     }
 
     /// Bytes of all ring buffers.
@@ -354,7 +347,7 @@ impl Probes {
 
 impl<'a> Setup<'a> {
     fn new(options: &'a Options) -> Result<Setup<'a>, Error> {
-        let mut constants = Constants::find(options.btf_file.as_deref());
+        let mut constants = Constants::find(options.btf_file.as_deref(), &release());
         if !constants.are_known() {
             return Err(Error::Offsets(constants.origin));
         }
@@ -398,6 +391,13 @@ impl<'a> Setup<'a> {
             .map_err(|error| error.to_string())?;
         program::attach(loaded, tracefs).map_err(|error| error.to_string())
     }
+}
+
+/// Release of the running kernel; empty when it cannot be asked.
+fn release() -> String {
+    let names = nix::sys::utsname::uname().ok();
+    let release = names.map(|names| names.release().to_string_lossy().into_owned());
+    release.unwrap_or_default()
 }
 
 fn named(map: &'static str) -> Result<MapHandle, Error> {

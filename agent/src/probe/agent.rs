@@ -165,7 +165,7 @@ impl Agent {
                     .push(format!("{name} events cannot be seen: {notes}"));
             }
         }
-        let missing = self.probes.missing_offsets();
+        let missing = &self.probes.constants().missing;
         if !missing.is_empty() {
             warn!(
                 "this kernel lacks {}; fields that need them stay empty",

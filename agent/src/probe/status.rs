@@ -1,5 +1,6 @@
 //! What `status` says of this role, as one JSON object.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{json, Map, Value};
@@ -36,6 +37,7 @@ pub(super) struct View<'a> {
 /// The reply to a status request.
 pub(super) fn reply(view: &View<'_>) -> String {
     let attached = view.probes.rungs().iter().all(|rung| rung.rung != "none");
+    let constants = view.probes.constants();
     let status = json!({
         "pid": std::process::id(),
         "version": env!("CARGO_PKG_VERSION"),
@@ -55,8 +57,9 @@ pub(super) fn reply(view: &View<'_>) -> String {
         },
         "slow_turns": view.slow_turns,
         "constants": {
-            "from": view.probes.offsets_from(),
-            "missing": view.probes.missing_offsets(),
+            "from": constants.origin,
+            "missing": constants.missing,
+            "values": constants.offsets().collect::<BTreeMap<_, _>>(),
         },
         "buffer_bytes": view.probes.ring_bytes(),
     });
