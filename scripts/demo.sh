@@ -71,14 +71,14 @@ rule_of() {
 print_table() {
   local deadline=$((SECONDS + REPORT_SECONDS)) entry name event path rule
   missed=0
-  printf '%-30s %-34s %s\n' ACTION RULE DETECTED
+  printf '%-30s %-37s %s\n' ACTION RULE DETECTED
   for entry in "${actions[@]}"; do
     IFS='|' read -r name event path <<<"$entry"
     until rule=$(rule_of "$event" "$path") || [ "$SECONDS" -ge "$deadline" ]; do sleep 0.1; done
     if [ -n "$rule" ]; then
-      printf '%-30s %-34s %s\n' "$name" "$rule" yes
+      printf '%-30s %-37s %s\n' "$name" "$rule" yes
     else
-      printf '%-30s %-34s %s\n' "$name" - NO
+      printf '%-30s %-37s %s\n' "$name" - NO
       missed=$((missed + 1))
     fi
   done

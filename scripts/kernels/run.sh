@@ -1,7 +1,7 @@
 #!/bin/bash
 # run.sh [TEST...]: runs the end-to-end tests in a virtual machine with another kernel, Debian's 6.1,
 # whose kprobes carry the probes. Shows the tests' output, which ends with their closing line, and
-# exits with their code.
+# exits with their code. When all tests run, a second machine follows whose kernel hides its BTF (no-btf.sh).
 # VM_COMMAND=FILE runs that static program or busybox script in the machine instead of the tests.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
