@@ -46,6 +46,7 @@ INLINE struct scratch *begin_file(u64 task, struct file_call *call)
 	record->arguments[2] = 0;
 	record->arguments[3] = 0;
 	clear_path(&record->path);
+	clear_path(&record->root);
 	record->string.offset = 0;
 	record->string.size = 0;
 	record->dirfd = call->dirfd;
@@ -87,13 +88,23 @@ INLINE void locate_object(struct scratch *scratch, u64 path)
 INLINE void locate_base(struct scratch *scratch, u64 task, s32 dirfd, u32 flags)
 {
 	struct file_record *record = (struct file_record *)scratch->record;
-	u64 base = base_of_string(task, dirfd, scratch->record[sizeof(struct file_record)]);
+	char first = scratch->record[sizeof(struct file_record)];
+	u64 base = base_of_string(task, dirfd, first);
 
 	record->path.how |= PATH_FROM_STRING;
 	if (flags & AT_SYMLINK_NOFOLLOW)
 		record->path.how |= PATH_NO_FOLLOW;
 	if (base)
 		start_walk(scratch, base);
+	/* `..` of a relative string ends at the task's root, which may be gone when it is read. */
+	if (first != '/') {
+		u64 root = MEMBER_U64(task, TASK_FS) + CONSTANT(FS_ROOT);
+
+		record->root.how = PATH_FROM_STRING;
+		scratch->next_mount = read_u64(root + CONSTANT(PATH_MNT));
+		scratch->next_dentry = read_u64(root + CONSTANT(PATH_DENTRY));
+		scratch->next_path = __builtin_offsetof(struct file_record, root);
+	}
 }
 
 /* A file record from a system call at its exit; 0 when there is nothing to walk. */

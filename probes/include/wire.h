@@ -79,7 +79,7 @@ struct string_block {
 	u16 size; /* without the zero byte */
 };
 
-/* open, chmod and chown. 160 bytes before the data. */
+/* open, chmod and chown. 168 bytes before the data. */
 struct file_record {
 	struct record header;
 	struct file_block file;
@@ -88,6 +88,7 @@ struct file_record {
 	struct string_block string;
 	s32 dirfd;
 	u32 syscall; /* its number */
+	struct path_block root; /* of the task, when a relative string was walked from */
 	u32 reserved;
 };
 

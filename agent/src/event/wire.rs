@@ -11,7 +11,7 @@ pub const HEADER_SIZE: usize = 64;
 /// Size in bytes of `struct file_block`.
 pub const FILE_BLOCK_SIZE: usize = 56;
 /// Size in bytes of `struct file_record` before its data.
-pub const FILE_RECORD_SIZE: usize = 160;
+pub const FILE_RECORD_SIZE: usize = 168;
 /// Size in bytes of `struct fork_record`.
 pub const FORK_RECORD_SIZE: usize = 112;
 /// Size in bytes of `struct exec_record` before its data.
@@ -224,6 +224,9 @@ pub struct File<'a> {
     pub dirfd: i32,
     /// Number of the system call; `u32::MAX` where the rung does not know it.
     pub syscall: u32,
+    /// The task's root directory; walked ([`WalkedPath::FROM_STRING`]) when the string is
+    /// relative.
+    pub root: WalkedPath<'a>,
 }
 
 /// A new thread group; the header is its parent's.
@@ -480,6 +483,7 @@ impl<'a> Raw<'a> {
             string: self.string(144)?,
             dirfd: self.u32(148)? as i32,
             syscall: self.u32(152)?,
+            root: self.path(156)?,
         })
     }
 
@@ -575,9 +579,9 @@ mod tests {
     fn decodes_a_file_record() {
         let mut bytes = record(8, FILE_RECORD_SIZE);
         bytes[120..124].copy_from_slice(&0o1101u32.to_le_bytes());
-        bytes[136..138].copy_from_slice(&160u16.to_le_bytes());
+        bytes[136..138].copy_from_slice(&168u16.to_le_bytes());
         bytes[138..140].copy_from_slice(&2u16.to_le_bytes());
-        bytes[144..146].copy_from_slice(&162u16.to_le_bytes());
+        bytes[144..146].copy_from_slice(&170u16.to_le_bytes());
         bytes[146..148].copy_from_slice(&3u16.to_le_bytes());
         bytes.extend_from_slice(b"x\0y/z");
         let decoded = Record::decode(&bytes).unwrap();

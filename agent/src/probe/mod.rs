@@ -42,7 +42,10 @@ pub enum Error {
 impl Error {
     /// Whether starting again cannot help.
     pub fn is_permanent(&self) -> bool {
-        matches!(self, Error::Kernel(_))
+        matches!(
+            self,
+            Error::Kernel(_) | Error::Socket(socket::Error::TooLong(_))
+        )
     }
 }
 

@@ -195,6 +195,7 @@ impl Resolver {
         let program = Named {
             block: exec.file.as_ref(),
             walked: &exec.path,
+            root: None,
             string: b"",
         };
         let program = self.find(&program, header.tgid, exec.mount_namespace);
@@ -225,6 +226,7 @@ impl Resolver {
         let named = Named {
             block: None,
             walked: &walked,
+            root: None,
             string: exec.string,
         };
         self.find(&named, header.tgid, exec.mount_namespace)
@@ -257,6 +259,7 @@ impl Resolver {
         let named = Named {
             block: record.file.as_ref(),
             walked: &record.path,
+            root: Some(&record.root).filter(|root| root.is(WalkedPath::FROM_STRING)),
             string: record.string,
         };
         let file = self.find(&named, header.tgid, process.info.mount_namespace);

@@ -112,6 +112,7 @@ fn open(tgid: u32, tid: u32, uid: u32) -> (Header, wire::File<'static>) {
         string: b"/etc/shadow",
         dirfd: -100,
         syscall: 257,
+        root: wire::WalkedPath::default(),
     };
     (header, file)
 }

@@ -21,6 +21,8 @@ use nix::unistd::geteuid;
 use super::lock::{self, LockFile};
 use super::{descriptor, directory};
 
+/// Bytes of a socket's path: sun_path without its zero byte.
+const LONGEST_PATH: usize = 107;
 /// Supplementary groups of a peer that are looked at.
 const GROUP_LIMIT: usize = 1024;
 
@@ -38,6 +40,8 @@ pub enum Error {
     },
     /// Something that is no socket has the name.
     NotASocket(PathBuf),
+    /// The name does not fit into a socket address (unix(7)).
+    TooLong(PathBuf),
     /// The system refused.
     Io {
         /// The socket.
@@ -65,6 +69,12 @@ impl fmt::Display for Error {
             Error::NotASocket(path) => write!(
                 f,
                 "{} exists and is no socket; move it away or choose another socket",
+                path.display()
+            ),
+            Error::TooLong(path) => write!(
+                f,
+                "the socket {} has a path of more than {LONGEST_PATH} bytes; choose a shorter \
+                 run_path or runtime_security_config.socket",
                 path.display()
             ),
             Error::Io { path, source } => write!(
@@ -121,6 +131,9 @@ impl Listener {
             path: path.to_owned(),
             source,
         };
+        if path.as_os_str().len() > LONGEST_PATH {
+            return Err(Error::TooLong(path.to_owned()));
+        }
         let lock = LockFile::acquire(&lock_path(path)).map_err(Error::Lock)?;
         remove_stale(path)?;
         let listener = bind_private(path).map_err(failed)?;

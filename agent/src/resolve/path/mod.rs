@@ -47,6 +47,8 @@ pub struct Named<'a> {
     pub block: Option<&'a FileBlock>,
     /// What the kernel walked.
     pub walked: &'a WalkedPath<'a>,
+    /// The caller's root directory as the kernel walked it, for a relative string.
+    pub root: Option<&'a WalkedPath<'a>>,
     /// The caller's string.
     pub string: &'a [u8],
 }
@@ -130,25 +132,39 @@ impl PathResolver {
             true => Last::Keep,
             false => Last::Follow,
         };
-        let root = self.root(caller)?;
         let base = join(named.walked);
-        if !named.string.starts_with(b"/") {
-            let path = [inside(&base, &root.path)?, b"/", named.string].concat();
-            return Some((self.follow(&root, path, last, caller)?, root.pid));
-        }
-        if base == root.path || (base == b"/" && root.path.is_empty()) {
-            let found = self.follow(&root, named.string.to_vec(), last, caller)?;
-            return Some((found, root.pid));
-        }
-        // The caller is gone and its root was another one than the neighbour's.
-        let chroot = self.open(&root, inside(&base, &root.path)?, Last::Follow);
-        let root = Root {
-            directory: chroot.ok()?,
-            path: base,
-            pid: root.pid,
+        let is_absolute = named.string.starts_with(b"/");
+        let known_root = match is_absolute {
+            true => Some(base.clone()),
+            false => named.root.map(join),
         };
-        let found = self.follow(&root, named.string.to_vec(), last, caller)?;
-        Some((found, root.pid))
+        let nearest = self.root(caller)?;
+        let root = self.root_at(nearest, known_root)?;
+        let path = match is_absolute {
+            true => named.string.to_vec(),
+            false => [inside(&base, &root.path)?, b"/", named.string].concat(),
+        };
+        Some((self.follow(&root, path, last, caller)?, root.pid))
+    }
+
+    /// `root`, or the directory below it that the kernel says was the caller's root: when the
+    /// caller is gone, `root` is another process's.
+    fn root_at(&mut self, root: Root, known: Option<Vec<u8>>) -> Option<Root> {
+        let Some(mut known) = known else {
+            return Some(root);
+        };
+        if known == b"/" {
+            known.clear();
+        }
+        if known == root.path {
+            return Some(root);
+        }
+        let chroot = self.open(&root, inside(&known, &root.path)?, Last::Follow);
+        Some(Root {
+            directory: chroot.ok()?,
+            path: known,
+            pid: root.pid,
+        })
     }
 
     /// The root directory to search in: the caller's, a neighbour's, or our own.

@@ -46,6 +46,7 @@ fn resolve(base: &str, how: u16, string: &str, caller: &Caller<'_>) -> File {
     let named = Named {
         block: None,
         walked: &walked,
+        root: None,
         string: string.as_bytes(),
     };
     PathResolver::default().resolve(&named, caller)
@@ -200,6 +201,7 @@ fn walked_files_need_no_file_system() {
         let named = Named {
             block,
             walked: &walked,
+            root: None,
             string: b"x",
         };
         let file = PathResolver::default().resolve(&named, &own());
@@ -208,6 +210,7 @@ fn walked_files_need_no_file_system() {
     let nothing = Named {
         block: None,
         walked: &WalkedPath::default(),
+        root: None,
         string: b"",
     };
     let file = PathResolver::default().resolve(&nothing, &own());
