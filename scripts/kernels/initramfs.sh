@@ -11,6 +11,8 @@ shift 2
 MODULES=(overlay veth sch_ingress cls_bpf)
 
 make_skeleton() {
+  # mktemp made it for its owner alone; as / it is for everyone.
+  chmod 0755 "$1"
   mkdir -p "$1"/{bin,sbin,usr/bin,usr/sbin,etc,root,home,proc,sys,dev,tmp,run,mnt,var,opt,test,lib/modules}
   install -m 0755 "$(command -v busybox)" "$1/bin/busybox"
   install -m 0755 "$ROOT/scripts/kernels/init.sh" "$1/init"
