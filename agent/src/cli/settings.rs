@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use log::LevelFilter;
 
-use super::flags::{CFGPATH, CONFIG, SYSPROBE_CONFIG};
+use super::flags::{CFGPATH, CONFIG, SUPERVISOR, SYSPROBE_CONFIG};
 use super::parse::Arguments;
 use super::{logger, print};
 use crate::config::{keys, Request, Settings};
@@ -49,8 +49,11 @@ pub fn of_daemon(
         let source = settings.source(&keys::LOG_LEVEL);
         log::warn!("log_level ({source}) is ignored: `{name}` is none of trace, debug, info, warn, error, off");
     }
-    for warning in settings.warnings() {
-        log::warn!("{warning}");
+    // The supervisor has read the same configuration and said the same already.
+    if arguments.value(&SUPERVISOR).is_none() {
+        for warning in settings.warnings() {
+            log::warn!("{warning}");
+        }
     }
     for error in settings.errors() {
         log::error!("{error}");

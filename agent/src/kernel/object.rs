@@ -171,6 +171,42 @@ mod tests {
     }
 
     #[test]
+    fn nothing_trips_redbpf() {
+        let object = Object::embedded();
+        let elf = Elf::parse(object.bytes()).unwrap();
+        let name = |header: &SectionHeader| elf.shdr_strtab.get_at(header.sh_name).unwrap();
+        for header in &elf.section_headers {
+            // It panics on newer kinds of BTF and on a large .bss, makes a map of every data
+            // section, and refuses the object for a call between functions.
+            for refused in [".BTF", ".bss", ".data", ".rodata"] {
+                assert!(!name(header).starts_with(refused), "{}", name(header));
+            }
+            assert!(name(header) != ".text" || header.sh_size == 0);
+            if name(header) == "license" {
+                // It panics on a license without an end.
+                assert_eq!(
+                    object.bytes()[header.file_range().unwrap()].last(),
+                    Some(&0)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn redbpf_can_tell_all_kprobes_apart() {
+        // It calls kprobe/x and kretprobe/x both x.
+        let images = Object::embedded().images().unwrap();
+        let kprobes = images
+            .iter()
+            .filter(|image| image.kind().ends_with("probe"));
+        let mut names: Vec<&str> = kprobes.map(Image::target).collect();
+        names.sort_unstable();
+        let all = names.len();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+
+    #[test]
     fn the_embedded_object_is_aligned() {
         assert_eq!(Object::embedded().bytes().as_ptr() as usize % 16, 0);
     }
