@@ -35,7 +35,6 @@ need_build_tools() {
   # Probes that came compiled, as in a bundle, need no BPF compiler.
   [ -z "${OFFLINE:-}" ] || [ ! -e "probes/compiled/agent.$ARCH.o" ] || return 0
   need clang clang clang clang
-  need llvm-objcopy llvm llvm llvm
 }
 
 need_test_tools() {

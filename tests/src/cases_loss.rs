@@ -13,8 +13,9 @@ use crate::scratch::{self, patience, wait_for};
 use crate::tool;
 
 const BURST: u64 = 200_000;
-/// More than the buffers hold.
+/// More than the buffers hold; they are smaller where there is little memory.
 const OVERFLOW: u64 = 600_000;
+const OVERFLOW_IN_VM: u64 = 100_000;
 /// Seconds for the counters to agree once the flood is over.
 const SETTLE_SECONDS: u64 = 10;
 
@@ -106,10 +107,15 @@ fn overflow() -> Outcome {
     let before = settled(&agent).ok_or("status has no counters of open events")?;
     let (probe, _) = agent.roles().ok_or("the roles do not say their pids")?;
     let probe = Pid::from_raw(probe);
+    let count = if scratch::in_vm() {
+        OVERFLOW_IN_VM
+    } else {
+        OVERFLOW
+    };
     kill(probe, Signal::SIGSTOP)?;
-    let pid = burst(OVERFLOW);
+    let pid = burst(count);
     kill(probe, Signal::SIGCONT)?;
-    let lost = expect_accounted(&agent, before, OVERFLOW)?;
+    let lost = expect_accounted(&agent, before, count)?;
     ensure(lost > 0, || {
         "nothing was lost, so nothing was tested".to_owned()
     })?;
