@@ -1,7 +1,7 @@
 //! A subscription to the event socket.
 //!
 //! Bytes enter from the socket, without waiting; [`Incoming`] messages leave, borrowed from the
-//! buffer. A line of at most 1 MiB is accepted; anything that system-probe would not say ends the
+//! buffer. A line of at most 2 MiB is accepted; anything that system-probe would not say ends the
 //! connection with a sentence.
 
 use std::fmt;
@@ -15,7 +15,7 @@ use serde_json::Value;
 /// Version of the protocol that is spoken.
 const PROTOCOL: u64 = 1;
 /// Longest line, in bytes.
-const LONGEST_LINE: usize = 1 << 20;
+const LONGEST_LINE: usize = 2 << 20;
 /// Bytes that are read at once.
 const PIECE: usize = 64 * 1024;
 
@@ -100,7 +100,7 @@ impl Connection {
                 break line;
             }
             if self.buffer.len() - self.done > LONGEST_LINE {
-                return Err(Error::Malformed("sends lines of more than 1 MiB"));
+                return Err(Error::Malformed("sends lines of more than 2 MiB"));
             }
             if !self.read_more()? {
                 return Ok(None);
@@ -249,7 +249,7 @@ mod tests {
     fn strangers_are_left_with_a_sentence() {
         let long = vec![b'x'; LONGEST_LINE + 1];
         let pieces: Vec<&[u8]> = long.chunks(PIECE).collect();
-        assert!(messages("long", &pieces).1.contains("more than 1 MiB"));
+        assert!(messages("long", &pieces).1.contains("more than 2 MiB"));
         let cases: [(&str, &[u8], &str); 5] = [
             ("refused", b"{\"error\":\"not you\"}\n", "refused: not you"),
             ("text", b"SSH-2.0\n", "is no system-probe"),

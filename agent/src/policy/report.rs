@@ -246,6 +246,35 @@ impl Report {
             .collect()
     }
 
+    /// The policies as JSON of at most about `limit` bytes: with their rules where they fit, else
+    /// with the numbers of rules, else the first policies only.
+    pub fn policies_json(&self, limit: usize) -> String {
+        let whole = serde_json::to_string(&self.policies).unwrap_or_default();
+        if whole.len() <= limit {
+            return whole;
+        }
+        let mut left = limit;
+        let short = self.policies.iter().map(|policy| {
+            serde_json::json!({
+                "name": policy.name,
+                "version": policy.version,
+                "source": policy.source,
+                "status": policy.status,
+                "rules_loaded": policy.loaded(),
+                "rules_failed": policy.failed(),
+            })
+            .to_string()
+        });
+        let fitting: Vec<String> = short
+            .take_while(|policy| {
+                let fits = policy.len() < left;
+                left = left.saturating_sub(policy.len() + 1);
+                fits
+            })
+            .collect();
+        format!("[{}]", fitting.join(","))
+    }
+
     /// Whether a file, macro or rule is wrong in itself. A rule on an event type that is not
     /// enabled is not wrong, it only does not run.
     pub fn has_errors(&self) -> bool {
@@ -316,6 +345,35 @@ impl<'a> CheckRule<'a> {
             id: &rule.id,
             status: rule.status,
             message,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_that_does_not_fit_is_shortened() {
+        let mut policy = PolicyReport::new("a.policy".to_owned(), "file");
+        policy.problems.push(Problem {
+            place: Place::default(),
+            message: "x".repeat(10_000),
+        });
+        policy.settle();
+        let report = Report {
+            policies: vec![policy.clone(), policy],
+        };
+        for (limit, policies, holds_message) in [
+            (1 << 20, 2, true),
+            (1000, 2, false),
+            (150, 1, false),
+            (0, 0, false),
+        ] {
+            let json = report.policies_json(limit);
+            let parsed: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+            assert_eq!(parsed.len(), policies, "{limit}");
+            assert_eq!(json.contains("xxx"), holds_message, "{limit}");
         }
     }
 }

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::time::SystemTime;
 
+use log::warn;
 use serde::Deserialize;
 
 use super::connection::{Connection, Input};
@@ -16,6 +17,8 @@ use crate::event::{json, HostInfo};
 pub(super) const PROTOCOL: u32 = 1;
 /// Bytes that may wait for one reader, and in the backlog.
 const ROOM: usize = 4 << 20;
+/// Bytes of a line; what is longer is counted as lost. Readers accept twice as much.
+const LONGEST_LINE: usize = 1 << 20;
 /// Bytes of the one line that a reader sends.
 const LONGEST_REQUEST: usize = 4096;
 
@@ -170,6 +173,13 @@ impl Subscribers {
 
     /// Queues an event for every reader; they get it at the next [`Subscribers::flush`].
     pub(super) fn publish(&mut self, rule_id: &str, silent: bool, event: &str) {
+        if event.len() > LONGEST_LINE {
+            self.lost += 1;
+            return warn!(
+                "an event of {} bytes for {rule_id} is too long",
+                event.len()
+            );
+        }
         self.sequence += 1;
         let line = envelope(self.sequence, rule_id, silent, event);
         let mut is_taken = silent;
@@ -378,7 +388,7 @@ mod tests {
         let mut subscribers = Subscribers::new(HostInfo::default());
         let mut reader = join(&mut subscribers, 1, LOUD);
         subscribers.ready(1);
-        let large = format!("\"{}\"", "x".repeat(1 << 20));
+        let large = format!("\"{}\"", "x".repeat(LONGEST_LINE - 2));
         for _ in 0..8 {
             subscribers.publish("flood", false, &large);
         }

@@ -96,13 +96,15 @@ impl ProcessCache {
         self.limit
     }
 
-    /// A living process other than `pid` in a mount namespace.
+    /// A living process other than `pid` in a mount namespace: the one with the lowest id, which
+    /// of a container's processes is the likeliest to stay.
     pub fn neighbour(&self, pid: u32, mount_namespace: u32) -> Option<u32> {
         let living = self.entries.values().filter(|entry| !entry.exited);
         living
             .map(|entry| &entry.process.info)
-            .find(|info| info.mount_namespace == mount_namespace && info.pid != pid)
+            .filter(|info| info.mount_namespace == mount_namespace && info.pid != pid)
             .map(|info| info.pid)
+            .min()
     }
 
     /// Takes in what /proc showed. Entries that started later than what it shows stay; parents

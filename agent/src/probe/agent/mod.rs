@@ -40,6 +40,8 @@ const WATCH: Duration = Duration::from_secs(1);
 const SLOW_TURN: Duration = Duration::from_millis(50);
 /// Kinds whose records pass a gate in the kernel.
 const GATED: [Kind; 3] = [Kind::Open, Kind::Chmod, Kind::Chown];
+/// Bytes of the report on the rules that readers get.
+const LONGEST_REPORT: usize = 512 << 10;
 /// Connections of each socket at one time.
 const PEERS: usize = 64;
 
@@ -362,8 +364,8 @@ impl Agent {
     }
 
     fn publish_rules(&mut self) {
-        let policies = serde_json::to_string(&self.pipeline.rules.report().policies);
-        let policies = policies.unwrap_or_else(|_| "[]".to_string());
+        let report = self.pipeline.rules.report();
+        let policies = report.policies_json(LONGEST_REPORT);
         let line = json::ruleset_loaded(&self.pipeline.host, unix_now(), &policies, None);
         self.pipeline
             .subscribers

@@ -167,13 +167,13 @@ impl PathResolver {
         })
     }
 
-    /// The root directory to search in: the caller's, a neighbour's, or our own.
+    /// The root directory to search in: the caller's, our own, or a neighbour's.
     fn root(&mut self, caller: &Caller<'_>) -> Option<Root> {
         let own = *self.own_namespace.get_or_insert_with(own_namespace);
         let ours = caller.mount_namespace == own && own != 0;
         root_of(caller.pid)
-            .or_else(|| root_of((caller.neighbour)()?))
             .or_else(|| root_of(ours.then(std::process::id)?))
+            .or_else(|| root_of((caller.neighbour)()?))
     }
 
     /// The file at `path` below `root`, or its place in an existing directory.
