@@ -20,23 +20,6 @@ INLINE int attribute_exit(struct syscall_exit *ctx, u64 task, u32 kind, s32 dirf
 	return 0;
 }
 
-#define ON_EXIT(name, kind)                                                       \
-	INLINE int name##_exit(struct syscall_exit *ctx, u64 task,                \
-			       struct saved_registers registers);                 \
-	SEC("tracepoint/syscalls/sys_exit_" #name)                                \
-	int exit_##name(struct syscall_exit *ctx)                                 \
-	{                                                                         \
-		u64 task = bpf_get_current_task();                                \
-		struct saved_registers registers;                                 \
-                                                                                  \
-		if (!is_reported(ctx->result) || !is_wanted(kind))                \
-			return 0;                                                 \
-		read_registers(&registers, task);                                 \
-		return name##_exit(ctx, task, registers);                         \
-	}                                                                         \
-	INLINE int name##_exit(struct syscall_exit *ctx, u64 task,                \
-			       struct saved_registers registers)
-
 /* x86 only. */
 ON_EXIT(chmod, RECORD_CHMOD)
 {
@@ -100,8 +83,8 @@ ON_EXIT(fchownat, RECORD_CHOWN)
 INLINE int enter_function(u32 kind, u64 path, u32 first, u32 second)
 {
 	struct pending pending = {
-		.mount = read_u64(path + CONSTANT(PATH_MNT)),
-		.dentry = read_u64(path + CONSTANT(PATH_DENTRY)),
+		.mount = MEMBER_U64(path, PATH_MNT),
+		.dentry = MEMBER_U64(path, PATH_DENTRY),
 		.dirfd = AT_FDCWD,
 		.arguments = { first, second },
 	};
@@ -114,7 +97,7 @@ INLINE int exit_function(struct saved_registers *ctx, u32 kind)
 	s64 result = (s64)(s32)RETURNED(ctx);
 	struct pending pending;
 
-	if (!recall(&pending) || !is_reported(result))
+	if (!recall(kind, &pending) || !is_reported(result))
 		return 0;
 	return report_function(ctx, kind, &pending, result);
 }

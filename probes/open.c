@@ -8,8 +8,8 @@
 #define O_LARGEFILE 0100000          /* added by the kernel for 64-bit tasks */
 #define PERMISSIONS 07777            /* the kernel adds the file type to the mode */
 
-INLINE int open_exit(struct syscall_exit *ctx, s32 dirfd, u64 string, u32 flags, u32 mode,
-		     u64 task)
+INLINE int report_open(struct syscall_exit *ctx, s32 dirfd, u64 string, u32 flags, u32 mode,
+		       u64 task)
 {
 	struct file_call call = {
 		.kind = RECORD_OPEN,
@@ -25,73 +25,39 @@ INLINE int open_exit(struct syscall_exit *ctx, s32 dirfd, u64 string, u32 flags,
 	return 0;
 }
 
-/* x86 only: other architectures have no open. Since 2.6.30. */
-SEC("tracepoint/syscalls/sys_exit_open")
-int exit_open(struct syscall_exit *ctx)
+/* x86 only: other architectures have no open. */
+ON_EXIT(open, RECORD_OPEN)
 {
-	u64 task = bpf_get_current_task();
-	struct saved_registers registers;
-
-	if (!is_reported(ctx->result) || !is_wanted(RECORD_OPEN))
-		return 0;
-	read_registers(&registers, task);
-	return open_exit(ctx, AT_FDCWD, ARGUMENT_0(registers), ARGUMENT_1(registers),
-			 ARGUMENT_2(registers), task);
+	return report_open(ctx, AT_FDCWD, ARGUMENT_0(registers), ARGUMENT_1(registers),
+			   ARGUMENT_2(registers), task);
 }
 
 /* All kernels. */
-SEC("tracepoint/syscalls/sys_exit_openat")
-int exit_openat(struct syscall_exit *ctx)
+ON_EXIT(openat, RECORD_OPEN)
 {
-	u64 task = bpf_get_current_task();
-	struct saved_registers registers;
-
-	if (!is_reported(ctx->result) || !is_wanted(RECORD_OPEN))
-		return 0;
-	read_registers(&registers, task);
-	return open_exit(ctx, ARGUMENT_0(registers), ARGUMENT_1(registers), ARGUMENT_2(registers),
+	return report_open(ctx, ARGUMENT_0(registers), ARGUMENT_1(registers), ARGUMENT_2(registers),
 			 ARGUMENT_3(registers), task);
 }
 
 /* Since 5.6; flags and mode are in a struct open_how of the user's. */
-SEC("tracepoint/syscalls/sys_exit_openat2")
-int exit_openat2(struct syscall_exit *ctx)
+ON_EXIT(openat2, RECORD_OPEN)
 {
-	u64 task = bpf_get_current_task();
-	struct saved_registers registers;
 	u64 how[2] = { 0, 0 };
 
-	if (!is_reported(ctx->result) || !is_wanted(RECORD_OPEN))
-		return 0;
-	read_registers(&registers, task);
 	bpf_probe_read_user(how, sizeof(how), (void *)ARGUMENT_2(registers));
-	return open_exit(ctx, ARGUMENT_0(registers), ARGUMENT_1(registers), how[0], how[1], task);
+	return report_open(ctx, ARGUMENT_0(registers), ARGUMENT_1(registers), how[0], how[1], task);
 }
 
 /* x86 only. */
-SEC("tracepoint/syscalls/sys_exit_creat")
-int exit_creat(struct syscall_exit *ctx)
+ON_EXIT(creat, RECORD_OPEN)
 {
-	u64 task = bpf_get_current_task();
-	struct saved_registers registers;
-
-	if (!is_reported(ctx->result) || !is_wanted(RECORD_OPEN))
-		return 0;
-	read_registers(&registers, task);
-	return open_exit(ctx, AT_FDCWD, ARGUMENT_0(registers), O_CREAT_WRITE_TRUNCATE,
+	return report_open(ctx, AT_FDCWD, ARGUMENT_0(registers), O_CREAT_WRITE_TRUNCATE,
 			 ARGUMENT_1(registers), task);
 }
 
 /* All kernels. The result is no descriptor: the path comes from the string. */
-SEC("tracepoint/syscalls/sys_exit_truncate")
-int exit_truncate(struct syscall_exit *ctx)
+ON_EXIT(truncate, RECORD_OPEN)
 {
-	u64 task = bpf_get_current_task();
-	struct saved_registers registers;
-
-	if (!is_reported(ctx->result) || !is_wanted(RECORD_OPEN))
-		return 0;
-	read_registers(&registers, task);
 	struct file_call call = {
 		.kind = RECORD_OPEN,
 		.syscall = ctx->number,
@@ -101,6 +67,7 @@ int exit_truncate(struct syscall_exit *ctx)
 		.string = ARGUMENT_0(registers),
 		.arguments = { O_WRITE_TRUNCATE, 0 },
 	};
+
 	report_call(ctx, task, &call);
 	return 0;
 }
@@ -128,13 +95,13 @@ int exit_do_filp_open(struct saved_registers *ctx)
 	s64 result = (s64)returned < 0 && (s64)returned >= -4095 ? (s64)returned : 0;
 	struct pending pending;
 
-	if (!recall(&pending) || pending.flags & FMODE_EXEC || !is_reported(result))
+	if (!recall(RECORD_OPEN, &pending) || pending.flags & FMODE_EXEC || !is_reported(result))
 		return 0;
 	if (result == 0) {
-		u64 path = returned + CONSTANT(FILE_PATH);
+		u64 path = ADDRESS(returned, FILE_PATH);
 
-		pending.mount = read_u64(path + CONSTANT(PATH_MNT));
-		pending.dentry = read_u64(path + CONSTANT(PATH_DENTRY));
+		pending.mount = MEMBER_U64(path, PATH_MNT);
+		pending.dentry = MEMBER_U64(path, PATH_DENTRY);
 	}
 	return report_function(ctx, RECORD_OPEN, &pending, result);
 }
@@ -145,8 +112,8 @@ int enter_vfs_truncate(struct saved_registers *ctx)
 {
 	u64 path = PARAMETER_0(ctx);
 	struct pending pending = {
-		.mount = read_u64(path + CONSTANT(PATH_MNT)),
-		.dentry = read_u64(path + CONSTANT(PATH_DENTRY)),
+		.mount = MEMBER_U64(path, PATH_MNT),
+		.dentry = MEMBER_U64(path, PATH_DENTRY),
 		.dirfd = AT_FDCWD,
 		.arguments = { O_WRITE_TRUNCATE, 0 },
 	};
@@ -160,7 +127,7 @@ int exit_vfs_truncate(struct saved_registers *ctx)
 	s64 result = (s64)RETURNED(ctx);
 	struct pending pending;
 
-	if (!recall(&pending) || !is_reported(result))
+	if (!recall(RECORD_OPEN, &pending) || !is_reported(result))
 		return 0;
 	return report_function(ctx, RECORD_OPEN, &pending, result);
 }

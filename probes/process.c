@@ -12,7 +12,8 @@ struct raw_arguments {
 
 INLINE u32 session_of(u64 signal)
 {
-	u64 pid = read_u64(signal + CONSTANT(SIGNAL_PIDS) + PIDTYPE_SID * 8);
+	u64 pids = ADDRESS(signal, SIGNAL_PIDS);
+	u64 pid = pids ? read_u64(pids + PIDTYPE_SID * 8) : 0;
 
 	/* The first number is that of the initial pid namespace. */
 	return MEMBER_U32(pid, PID_NUMBERS);
@@ -76,9 +77,11 @@ int on_exit(struct raw_arguments *ctx)
 	u64 task = ctx->args[0];
 	u64 signal = MEMBER_U64(task, TASK_SIGNAL);
 	u32 group_code = MEMBER_U32(signal, SIGNAL_EXIT_CODE);
+	u64 thread = bpf_get_current_pid_tgid();
 	struct exit_record *record;
 	struct scratch *scratch;
 
+	bpf_map_delete_elem(&pendings, &thread);
 	if (MEMBER_U32(signal, SIGNAL_LIVE) != 0)
 		return 0; /* other threads are left */
 	scratch = begin_record(task, RECORD_EXIT, sizeof(*record), 0);
@@ -112,7 +115,7 @@ INLINE int send_chunk(void *ctx, struct scratch *scratch, u64 from, u64 to, u32 
 	record->index = index;
 	record->size = size;
 	scratch->cursor = sizeof(*record) + size;
-	submit(ctx, scratch);
+	output(ctx, scratch);
 	return 1;
 }
 
@@ -144,6 +147,7 @@ INLINE void send_arguments(void *ctx, u64 task, u64 exec_id)
 	for (u32 index = 0; index < CHUNKS; index++)
 		if (!send_chunk(ctx, scratch, from, to, index))
 			break;
+	release(scratch);
 }
 
 INLINE void fill_exec_task(struct exec_record *record, u64 task)
@@ -167,11 +171,11 @@ INLINE void fill_exec_task(struct exec_record *record, u64 task)
 	record->arguments_size = MEMBER_U64(mm, MM_ARG_END) - MEMBER_U64(mm, MM_ARG_START);
 	record->environment_size = MEMBER_U64(mm, MM_ENV_END) - MEMBER_U64(mm, MM_ENV_START);
 	bpf_probe_read_kernel(record->comm, sizeof(record->comm),
-			      (void *)(task + CONSTANT(TASK_COMM)));
+			      (void *)ADDRESS(task, TASK_COMM));
 	record->tty[0] = 0;
 	if (tty)
 		bpf_probe_read_kernel(record->tty, sizeof(record->tty),
-				      (void *)(tty + CONSTANT(TTY_NAME)));
+				      (void *)ADDRESS(tty, TTY_NAME));
 }
 
 /* A script is known only by the name it was called by: its file is closed by now. */
@@ -190,8 +194,8 @@ INLINE void fill_script(struct scratch *scratch, u64 task, u64 filename)
 	scratch->cursor = sizeof(*record) + length;
 	record->path[1].how = PATH_FROM_STRING;
 	base = base_of_string(task, AT_FDCWD, scratch->record[sizeof(*record)]);
-	scratch->next_mount = read_u64(base + CONSTANT(PATH_MNT));
-	scratch->next_dentry = read_u64(base + CONSTANT(PATH_DENTRY));
+	scratch->next_mount = MEMBER_U64(base, PATH_MNT);
+	scratch->next_dentry = MEMBER_U64(base, PATH_DENTRY);
 	scratch->next_path = __builtin_offsetof(struct exec_record, path[1]);
 }
 
@@ -203,7 +207,7 @@ int on_exec(struct raw_arguments *ctx)
 	u64 bprm = ctx->args[2];
 	u64 exec_id = bpf_ktime_get_ns();
 	u64 filename = MEMBER_U64(bprm, BINPRM_FILENAME);
-	u64 path = MEMBER_U64(bprm, BINPRM_FILE) + CONSTANT(FILE_PATH);
+	u64 path = ADDRESS(MEMBER_U64(bprm, BINPRM_FILE), FILE_PATH);
 	struct exec_record *record;
 	struct scratch *scratch;
 
@@ -220,14 +224,14 @@ int on_exec(struct raw_arguments *ctx)
 	clear_path(&record->path[0]);
 	clear_path(&record->path[1]);
 	fill_exec_task(record, task);
-	scratch->mount = read_u64(path + CONSTANT(PATH_MNT));
-	scratch->dentry = read_u64(path + CONSTANT(PATH_DENTRY));
+	scratch->mount = MEMBER_U64(path, PATH_MNT);
+	scratch->dentry = MEMBER_U64(path, PATH_DENTRY);
 	scratch->path = __builtin_offsetof(struct exec_record, path[0]);
 	fill_file(&record->file, scratch->dentry, scratch->mount);
 	if (MEMBER_U64(bprm, BINPRM_INTERP) != filename)
 		fill_script(scratch, task, filename);
 	bpf_tail_call(ctx, &walk_raw, 0);
-	count_unwalked(scratch);
+	submit_unwalked(ctx, scratch);
 	return 0;
 }
 

@@ -6,16 +6,8 @@
  */
 #include "include/path.h"
 
-#define STEPS 64
-
-INLINE struct path_block *path_of(struct scratch *scratch)
-{
-	u32 offset = scratch->path;
-
-	if (offset > sizeof(struct exec_record))
-		return NULL;
-	return (struct path_block *)(scratch->record + offset);
-}
+/* Unrolled, so that kernels before 5.3 take it too; deeper paths call again. */
+#define STEPS 16
 
 /* The path in hand is done; the second one, if any, comes next. */
 INLINE int end_path(struct scratch *scratch)
@@ -35,19 +27,28 @@ INLINE int cross_mount(struct scratch *scratch)
 	u64 mount = scratch->mount - CONSTANT(MOUNT_VFSMOUNT);
 	u64 parent = MEMBER_U64(mount, MOUNT_PARENT);
 
-	if (!parent || parent == mount)
+	if (!parent || parent == mount) {
+		struct path_block *path = path_of(scratch);
+
+		if (path && CONSTANT(MOUNT_NS) != MISSING && !MEMBER_U64(mount, MOUNT_NS))
+			path->how |= PATH_DETACHED;
 		return 0;
+	}
 	scratch->dentry = MEMBER_U64(mount, MOUNT_POINT);
-	scratch->mount = parent + CONSTANT(MOUNT_VFSMOUNT);
+	scratch->mount = ADDRESS(parent, MOUNT_VFSMOUNT);
 	return 1;
 }
 
 INLINE int append_name(struct scratch *scratch, struct path_block *path, u64 dentry)
 {
-	u32 cursor = scratch->cursor;
-	u64 name = read_u64(dentry + CONSTANT(DENTRY_NAME) + CONSTANT(QSTR_NAME));
+	u64 name = MEMBER_U64(ADDRESS(dentry, DENTRY_NAME), QSTR_NAME);
+	u64 cursor;
 	long length;
 
+	/* Read, compared and used without a call between: a register that is spilled loses
+	 * its bounds in the eyes of older verifiers. */
+	asm volatile("" ::: "memory");
+	cursor = scratch->cursor;
 	if (cursor > RECORD_ROOM - NAME_ROOM) {
 		path->how |= PATH_TRUNCATED;
 		return 0;
@@ -83,8 +84,7 @@ INLINE int walk_step(struct scratch *scratch)
 	parent = MEMBER_U64(dentry, DENTRY_PARENT);
 	if (!parent || parent == dentry) {
 		path->how |= PATH_DETACHED;
-		if (!append_name(scratch, path, dentry))
-			return end_path(scratch);
+		append_name(scratch, path, dentry);
 		return end_path(scratch);
 	}
 	if (!append_name(scratch, path, dentry))
@@ -95,22 +95,20 @@ INLINE int walk_step(struct scratch *scratch)
 
 INLINE int walk(void *ctx, void *walkers)
 {
-	struct scratch *scratch = scratch_of_cpu();
-	int done = 0;
+	struct scratch *scratch = scratch_of_task(0);
 
 	if (!scratch)
 		return 0;
-	for (int step = 0; step < STEPS && !done; step++)
-		done = walk_step(scratch);
-	if (!done) {
-		bpf_tail_call(ctx, walkers, 0);
-		/* The kernel allows no more tail calls: what is here must do. */
-		struct path_block *path = path_of(scratch);
-
-		if (path)
-			path->how |= PATH_TRUNCATED;
+#pragma unroll
+	for (int step = 0; step < STEPS; step++) {
+		if (walk_step(scratch)) {
+			submit(ctx, scratch);
+			return 0;
+		}
 	}
-	submit(ctx, scratch);
+	bpf_tail_call(ctx, walkers, 0);
+	/* The kernel allows no more tail calls: what is here must do. */
+	submit_unwalked(ctx, scratch);
 	return 0;
 }
 

@@ -71,8 +71,8 @@ INLINE void keep_string(struct scratch *scratch, long length)
 
 INLINE void start_walk(struct scratch *scratch, u64 path)
 {
-	scratch->mount = read_u64(path + CONSTANT(PATH_MNT));
-	scratch->dentry = read_u64(path + CONSTANT(PATH_DENTRY));
+	scratch->mount = MEMBER_U64(path, PATH_MNT);
+	scratch->dentry = MEMBER_U64(path, PATH_DENTRY);
 }
 
 /* The walk starts at the file itself, whose inode is read too. */
@@ -88,7 +88,7 @@ INLINE void locate_object(struct scratch *scratch, u64 path)
 INLINE void locate_base(struct scratch *scratch, u64 task, s32 dirfd, u32 flags)
 {
 	struct file_record *record = (struct file_record *)scratch->record;
-	char first = scratch->record[sizeof(struct file_record)];
+	char first = record->string.size ? scratch->record[sizeof(struct file_record)] : 0;
 	u64 base = base_of_string(task, dirfd, first);
 
 	record->path.how |= PATH_FROM_STRING;
@@ -96,13 +96,15 @@ INLINE void locate_base(struct scratch *scratch, u64 task, s32 dirfd, u32 flags)
 		record->path.how |= PATH_NO_FOLLOW;
 	if (base)
 		start_walk(scratch, base);
+	else
+		record->path.how |= PATH_TRUNCATED;
 	/* `..` of a relative string ends at the task's root, which may be gone when it is read. */
 	if (first != '/') {
-		u64 root = MEMBER_U64(task, TASK_FS) + CONSTANT(FS_ROOT);
+		u64 root = ADDRESS(MEMBER_U64(task, TASK_FS), FS_ROOT);
 
 		record->root.how = PATH_FROM_STRING;
-		scratch->next_mount = read_u64(root + CONSTANT(PATH_MNT));
-		scratch->next_dentry = read_u64(root + CONSTANT(PATH_DENTRY));
+		scratch->next_mount = MEMBER_U64(root, PATH_MNT);
+		scratch->next_dentry = MEMBER_U64(root, PATH_DENTRY);
 		scratch->next_path = __builtin_offsetof(struct file_record, root);
 	}
 }
@@ -126,7 +128,7 @@ INLINE struct scratch *describe_call(u64 task, struct file_call *call)
 	if (call->descriptor != NO_DESCRIPTOR)
 		file = file_of_descriptor(task, call->descriptor);
 	if (file)
-		locate_object(scratch, file + CONSTANT(FILE_PATH));
+		locate_object(scratch, ADDRESS(file, FILE_PATH));
 	else
 		locate_base(scratch, task, call->dirfd, call->flags);
 	return scratch;
@@ -139,8 +141,26 @@ INLINE void report_call(struct syscall_exit *ctx, u64 task, struct file_call *ca
 	if (!scratch)
 		return;
 	bpf_tail_call(ctx, &walk_tracepoint, 0);
-	count_unwalked(scratch);
+	submit_unwalked(ctx, scratch);
 }
+
+/* A program at the exit of a system call, given its task and its registers. */
+#define ON_EXIT(name, kind)                                                       \
+	INLINE int name##_exit(struct syscall_exit *ctx, u64 task,                \
+			       struct saved_registers registers);                 \
+	SEC("tracepoint/syscalls/sys_exit_" #name)                                \
+	int exit_##name(struct syscall_exit *ctx)                                 \
+	{                                                                         \
+		u64 task = bpf_get_current_task();                                \
+		struct saved_registers registers;                                 \
+                                                                                  \
+		if (!is_reported(ctx->result) || !is_wanted(kind))                \
+			return 0;                                                 \
+		read_registers(&registers, task);                                 \
+		return name##_exit(ctx, task, registers);                         \
+	}                                                                         \
+	INLINE int name##_exit(struct syscall_exit *ctx, u64 task,                \
+			       struct saved_registers registers)
 
 /*
  * The kprobe rung: a call between the entry of a kernel function and its return.
@@ -152,26 +172,41 @@ struct pending {
 	s32 dirfd;
 	u32 arguments[2];
 	u32 flags; /* O_*, for open */
+	u32 kind;
+	u32 reserved;
 };
 
-MAP(pendings, MAP_LRU_HASH, 8, sizeof(struct pending), 4096);
+_Static_assert(sizeof(struct pending) == 48, "the map's values");
 
+/*
+ * By thread. The kernel has a limited number of return probes for a function and
+ * drops the others silently: the entry that such a call leaves behind is found,
+ * and counted as lost, when its thread enters a function again.
+ */
 INLINE int remember(u32 kind, struct pending *pending)
 {
 	u64 thread = bpf_get_current_pid_tgid();
+	struct pending *left = bpf_map_lookup_elem(&pendings, &thread);
 
-	if (is_wanted(kind))
-		bpf_map_update_elem(&pendings, &thread, pending, BPF_ANY);
+	if (left) {
+		count_lost(left->kind);
+		bpf_map_delete_elem(&pendings, &thread);
+	}
+	if (!is_wanted(kind))
+		return 0;
+	pending->kind = kind;
+	if (bpf_map_update_elem(&pendings, &thread, pending, BPF_ANY))
+		count_lost(kind);
 	return 0;
 }
 
 /* Takes what the entry of this thread's function remembered. */
-INLINE int recall(struct pending *pending)
+INLINE int recall(u32 kind, struct pending *pending)
 {
 	u64 thread = bpf_get_current_pid_tgid();
 	struct pending *found = bpf_map_lookup_elem(&pendings, &thread);
 
-	if (!found)
+	if (!found || found->kind != kind)
 		return 0;
 	*pending = *found;
 	bpf_map_delete_elem(&pendings, &thread);
@@ -209,7 +244,7 @@ INLINE int report_function(struct saved_registers *ctx, u32 kind, struct pending
 		locate_base(scratch, task, pending->dirfd, 0);
 	}
 	bpf_tail_call(ctx, &walk_kprobe, 0);
-	count_unwalked(scratch);
+	submit_unwalked(ctx, scratch);
 	return 0;
 }
 

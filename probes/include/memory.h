@@ -30,6 +30,13 @@ INLINE u16 read_u16(u64 address)
 	return value;
 }
 
+/* Address of a member; 0, which no read survives, when the offset is missing. */
+#define ADDRESS(base, name)                                                   \
+	({                                                                    \
+		u64 member_offset = CONSTANT(name);                           \
+		member_offset == MISSING ? 0 : (base) + member_offset;        \
+	})
+
 #define MEMBER(read, base, name)                                              \
 	({                                                                    \
 		u64 member_offset = CONSTANT(name);                           \

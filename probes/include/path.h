@@ -62,11 +62,30 @@ INLINE u64 base_of_string(u64 task, s32 dirfd, char first)
 	u64 file;
 
 	if (first == '/')
-		return fs + CONSTANT(FS_ROOT);
+		return ADDRESS(fs, FS_ROOT);
 	if (dirfd == AT_FDCWD)
-		return fs + CONSTANT(FS_PWD);
+		return ADDRESS(fs, FS_PWD);
 	file = file_of_descriptor(task, dirfd);
-	return file ? file + CONSTANT(FILE_PATH) : 0;
+	return file ? ADDRESS(file, FILE_PATH) : 0;
+}
+
+INLINE struct path_block *path_of(struct scratch *scratch)
+{
+	u32 offset = scratch->path;
+
+	if (offset > sizeof(struct exec_record))
+		return NULL;
+	return (struct path_block *)(scratch->record + offset);
+}
+
+/* Submits a record whose walk could not begin or go on. */
+INLINE void submit_unwalked(void *ctx, struct scratch *scratch)
+{
+	struct path_block *path = path_of(scratch);
+
+	if (path)
+		path->how |= PATH_TRUNCATED;
+	submit(ctx, scratch);
 }
 
 #endif

@@ -17,9 +17,14 @@
 #define STRING_ROOM 4096
 #define NAME_ROOM 256
 
-/* Per-CPU: what is being built. Loop state lives here and not in registers, so
- * that the verifier meets the same state in every iteration. */
+/* Records that may be under way on one CPU: from 7.0 on a program that runs on a
+ * raw tracepoint can be preempted by one of another task. */
+#define SCRATCHES 3
+
+/* Per-CPU: what is being built. The state of the walk lives here and not in
+ * registers, so that the verifier meets the same state in every step. */
 struct scratch {
+	u64 owner; /* pid_tgid of the task whose record it is; 0 when it is free */
 	u64 dentry; /* being walked */
 	u64 mount;  /* struct vfsmount */
 	u64 next_dentry; /* of the second path; 0 when there is none */
@@ -38,12 +43,14 @@ struct counters {
 
 MAP(events, MAP_PERF_EVENTS, 4, 4, 1024);
 MAP(lifecycle, MAP_PERF_EVENTS, 4, 4, 1024);
-MAP(scratches, MAP_PERCPU_ARRAY, 4, sizeof(struct scratch), 1);
+MAP(scratches, MAP_PERCPU_ARRAY, 4, sizeof(struct scratch), SCRATCHES);
 MAP(counts, MAP_PERCPU_ARRAY, 4, sizeof(struct counters), RECORD_KINDS);
 /* Which kinds some rule wants: written by the agent. */
 MAP(gates, MAP_ARRAY, 4, 4, RECORD_KINDS);
 /* Thread groups whose file events are not reported: the agent's own roles. */
 MAP(ignored, MAP_HASH, 4, 4, 64);
+/* Calls between the entry and the return of a function (file.h), by thread. */
+MAP(pendings, MAP_HASH, 8, 48, 8192);
 /* The walker for each program type. */
 MAP(walk_tracepoint, MAP_PROGRAMS, 4, 4, 1);
 MAP(walk_raw, MAP_PROGRAMS, 4, 4, 1);
@@ -54,11 +61,41 @@ INLINE struct counters *counters_of(u32 kind)
 	return bpf_map_lookup_elem(&counts, &kind);
 }
 
-INLINE struct scratch *scratch_of_cpu(void)
+INLINE void count_lost(u32 kind)
 {
-	u32 zero = 0;
+	struct counters *counters = counters_of(kind);
 
-	return bpf_map_lookup_elem(&scratches, &zero);
+	if (!counters)
+		return;
+	counters->emitted++;
+	counters->lost++;
+}
+
+/* The scratch that this task has claimed, or one that it claims now if it may. */
+INLINE struct scratch *scratch_of_task(int claim)
+{
+	u64 owner = bpf_get_current_pid_tgid() | 1ull << 63;
+
+#pragma unroll
+	for (u32 index = 0; index < SCRATCHES; index++) {
+		u32 key = index;
+		struct scratch *scratch = bpf_map_lookup_elem(&scratches, &key);
+
+		if (!scratch)
+			return NULL;
+		if (scratch->owner == owner)
+			return scratch;
+		if (claim && !scratch->owner) {
+			scratch->owner = owner;
+			return scratch;
+		}
+	}
+	return NULL;
+}
+
+INLINE void release(struct scratch *scratch)
+{
+	scratch->owner = 0;
 }
 
 /* Some rule wants this kind, and the current process is not the agent. */
@@ -80,16 +117,18 @@ INLINE void fill_header(struct record *header, u64 task, u32 kind, s32 retval)
 	header->tid = pid_tgid;
 	header->retval = retval;
 	header->reserved = 0;
-	bpf_probe_read_kernel(&header->uid, 8 * sizeof(u32), (void *)(cred + CONSTANT(CRED_UID)));
+	bpf_probe_read_kernel(&header->uid, 8 * sizeof(u32), (void *)ADDRESS(cred, CRED_UID));
 }
 
-/* The scratch of this CPU with an empty record of this kind and size. */
+/* A scratch with an empty record of this kind and size; whoever gets it submits it. */
 INLINE struct scratch *begin_record(u64 task, u32 kind, u32 size, s32 retval)
 {
-	struct scratch *scratch = scratch_of_cpu();
+	struct scratch *scratch = scratch_of_task(1);
 
-	if (!scratch)
+	if (!scratch) {
+		count_lost(kind);
 		return NULL;
+	}
 	scratch->cursor = size;
 	scratch->dentry = 0;
 	scratch->mount = 0;
@@ -103,7 +142,7 @@ INLINE struct scratch *begin_record(u64 task, u32 kind, u32 size, s32 retval)
 }
 
 /* Stamps and outputs the record, and counts it either way. */
-INLINE void submit(void *ctx, struct scratch *scratch)
+INLINE void output(void *ctx, struct scratch *scratch)
 {
 	struct record *header = (struct record *)scratch->record;
 	struct counters *counters = counters_of(header->kind);
@@ -127,16 +166,11 @@ INLINE void submit(void *ctx, struct scratch *scratch)
 		counters->lost++;
 }
 
-/* A record that could not reach its walker. */
-INLINE void count_unwalked(struct scratch *scratch)
+/* Outputs the record and gives the scratch back. */
+INLINE void submit(void *ctx, struct scratch *scratch)
 {
-	struct record *header = (struct record *)scratch->record;
-	struct counters *counters = counters_of(header->kind);
-
-	if (!counters)
-		return;
-	counters->emitted++;
-	counters->lost++;
+	output(ctx, scratch);
+	release(scratch);
 }
 
 #endif

@@ -14,7 +14,4 @@ typedef signed long long s64;
 #define SEC(name) __attribute__((section(name), used))
 #define NULL ((void *)0)
 
-#define likely(x) __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
-
 #endif

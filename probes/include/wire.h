@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The records that the probes write and the agent reads: the only place where
- * their layout is written down for C. agent/src/event/wire.rs reads the same
- * offsets and asserts the sizes given here. All integers are little endian and
- * naturally aligned; a record carries only the bytes it uses.
+ * their layout is written down for C; agent/src/event/wire reads the same
+ * offsets. All integers are little endian and naturally aligned; a record
+ * carries only the bytes it uses.
  */
 #ifndef WIRE_H
 #define WIRE_H
@@ -34,7 +34,7 @@ enum path_how {
 	PATH_TRUNCATED = 4,
 	/* The user's string could not be read. */
 	PATH_NO_STRING = 8,
-	/* The walk ended in a mount that belongs to no tree. */
+	/* The walk ended in a mount or a file that belongs to no tree. */
 	PATH_DETACHED = 16,
 };
 
@@ -156,5 +156,14 @@ struct cgroup_record {
 	struct string_block path;
 	u32 whole_group; /* 1: the thread group moved */
 };
+
+_Static_assert(sizeof(struct record) == 64, "HEADER_SIZE");
+_Static_assert(sizeof(struct file_block) == 56, "FILE_BLOCK_SIZE");
+_Static_assert(sizeof(struct file_record) == 168, "FILE_RECORD_SIZE");
+_Static_assert(sizeof(struct fork_record) == 112, "FORK_RECORD_SIZE");
+_Static_assert(sizeof(struct exec_record) == 248, "EXEC_RECORD_SIZE");
+_Static_assert(sizeof(struct exit_record) == 88, "EXIT_RECORD_SIZE");
+_Static_assert(sizeof(struct arguments_record) == 80, "ARGUMENTS_RECORD_SIZE");
+_Static_assert(sizeof(struct cgroup_record) == 88, "CGROUP_RECORD_SIZE");
 
 #endif

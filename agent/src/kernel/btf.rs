@@ -126,12 +126,6 @@ impl<'a> Btf<'a> {
         Some(bits / 8)
     }
 
-    /// Size in bytes of a structure.
-    pub fn size(&self, structure: &str) -> Option<u64> {
-        let id = *self.structures.get(structure)?;
-        Some(self.by_id(id)?.size_or_type.into())
-    }
-
     /// Bit offset and type of a member, anonymous structures and unions included.
     fn member(&self, id: u32, name: &str, depth: usize) -> Option<(u64, u32)> {
         if depth > MAXIMUM_DEPTH {
@@ -255,7 +249,6 @@ mod tests {
             assert_eq!(btf.offset("outer", path), offset, "{path}");
         }
         assert_eq!(btf.offset("inner", "d"), None, "it was not wanted");
-        assert_eq!(btf.size("outer"), Some(16));
     }
 
     #[test]

@@ -65,7 +65,8 @@ impl Constants {
         let candidates = [Some(kernel.as_path()), btf_file];
         for path in candidates.into_iter().flatten() {
             if let Ok(bytes) = fs::read(path) {
-                if let Some(found) = Constants::from_btf(&bytes, &path.display().to_string()) {
+                let found = Constants::from_btf(&bytes, &path.display().to_string());
+                if let Some(found) = found.filter(Constants::are_known) {
                     return found;
                 }
             }

@@ -50,9 +50,11 @@ const fn optional(section: &'static str, target: &'static str) -> HookPlace {
     }
 }
 
+const BLIND_OPEN_KPROBE: &str =
+    "open_by_handle_at; opens made while too many others are blocked are counted as lost";
 const BLIND_KPROBE: &str =
     "calls refused before the file was found (no permission on a directory of its path)";
-const BLIND_TRACEPOINT: &str = "io_uring and 32-bit tasks";
+const BLIND_TRACEPOINT: &str = "io_uring, 32-bit tasks and open_by_handle_at";
 const BLIND_STRING: &str =
     "io_uring and 32-bit tasks; paths come from the caller's string, resolved after the call";
 const BLIND_LIFECYCLE: &str = "nothing";
@@ -108,7 +110,7 @@ pub const LADDERS: &[Ladder] = &[
         rungs: &[
             Rung {
                 name: "kprobe",
-                blind_to: BLIND_KPROBE,
+                blind_to: BLIND_OPEN_KPROBE,
                 hooks: &[
                     required("kretprobe/exit_do_filp_open", "do_filp_open"),
                     required("kprobe/enter_do_filp_open", "do_filp_open"),

@@ -47,8 +47,6 @@ pub enum Error {
     Buffers(io::Error),
     /// No structure offsets are known.
     Offsets(String),
-    /// Tracepoints cannot be found.
-    Tracefs(io::Error),
 }
 
 impl fmt::Display for Error {
@@ -71,11 +69,6 @@ impl fmt::Display for Error {
             Error::Offsets(origin) => {
                 write!(f, "the offsets of kernel structures were found {origin}")
             }
-            Error::Tracefs(error) => write!(
-                f,
-                "tracefs is not mounted and could not be mounted privately ({error}): mount it \
-                 with `mount -t tracefs tracefs /sys/kernel/tracing`"
-            ),
         }
     }
 }
@@ -219,8 +212,15 @@ impl Probes {
     pub fn recursion_misses(&self) -> u64 {
         let hooks = self.hooks.iter().map(|hook| hook.program.as_fd());
         let walkers = self.walkers.iter().map(|walker| walker.fd.as_fd());
+        let kprobes = self.module.programs.iter().filter_map(|program| {
+            let fd = (*program.fd())?;
+            // SAFETY: redbpf owns this descriptor and keeps it open as long as the module, which
+            // this borrow does not outlive.
+            Some(unsafe { BorrowedFd::borrow_raw(fd) })
+        });
         hooks
             .chain(walkers)
+            .chain(kprobes)
             .filter_map(|fd| bpf_sys::program_info(fd).ok())
             .map(|info| info.recursion_misses)
             .sum()
@@ -287,8 +287,11 @@ impl Probes {
             };
             match attached {
                 Ok(()) => names.push(place.target),
-                Err(reason) if place.required => return Err(reason),
-                Err(_) => {}
+                Err(reason) if place.required => {
+                    self.detach_kprobes(rung, &names);
+                    return Err(reason);
+                }
+                Err(reason) => notes.push(reason),
             }
         }
         if names.is_empty() {
@@ -312,6 +315,21 @@ impl Probes {
         probe
             .attach_kprobe(place.target, 0)
             .map_err(|error| format!("{} could not be attached: {error:?}", place.target))
+    }
+
+    /// Takes back the kprobes of a rung that does not serve after all.
+    fn detach_kprobes(&mut self, rung: &Rung, attached: &[&str]) {
+        for place in rung
+            .hooks
+            .iter()
+            .filter(|place| attached.contains(&place.target))
+        {
+            let name = place.section.rsplit('/').next().unwrap_or("");
+            if let Some(probe) = self.module.kprobe_mut(name) {
+                // It only forgets the attachment, which cannot fail.
+                let _ = probe.detach_kprobe(place.target, 0);
+            }
+        }
     }
 
     fn load_kprobe_walker(&mut self) -> Result<(), String> {
@@ -376,20 +394,18 @@ impl<'a> Setup<'a> {
     fn load(&self, section: &str) -> Result<Loaded, program::Error> {
         let image = self.images.iter().find(|image| image.section == section);
         let image = image.ok_or_else(|| program::Error::UnknownKind(section.to_string()))?;
-        program::load(image, &self.constants, 0).or_else(|error| {
+        program::load(image, &self.constants, 0).or_else(|_| {
             let mut constants = self.constants.clone();
             constants.use_register_helper(false);
-            program::load(image, &constants, 0).map_err(|_| error)
+            program::load(image, &constants, 0)
         })
     }
 
     fn attach(&self, place: &HookPlace) -> Result<Hook, String> {
-        let tracefs = self.tracefs.as_ref();
-        let tracefs = tracefs.map_err(|error| format!("tracefs cannot be mounted: {error}"))?;
         let loaded = self
             .load(place.section)
             .map_err(|error| error.to_string())?;
-        program::attach(loaded, tracefs).map_err(|error| error.to_string())
+        program::attach(loaded, &self.tracefs).map_err(|error| error.to_string())
     }
 }
 
@@ -421,18 +437,19 @@ fn set_walker(map: &'static str, walker: BorrowedFd<'_>) -> Result<(), Error> {
 /// of file events cannot push them out. Where memory is short, the rings are halved until they
 /// fit.
 fn add_rings(stream: &mut EventStream, configured: usize) -> Result<usize, Error> {
-    let cpus = sizes::online_cpus().map_err(Error::Buffers)?;
+    let cpus = sizes::possible_cpus().map_err(Error::Buffers)?;
     let (events, lifecycle) = (named("events")?, named("lifecycle")?);
-    let mut size = sizes::ring_size(cpus.len(), configured);
+    let online = sizes::online_cpus().map_err(Error::Buffers)?;
+    let mut size = sizes::ring_size(online, configured);
     loop {
-        let small = (size / 8).max(perf::page_size());
+        let small = (size / 8).max(sizes::SMALLEST_LIFECYCLE_RING).min(size);
         let mut opened = EventStream::new();
         let result = register_rings(&lifecycle, &mut opened, &cpus, small)
             .and_then(|()| register_rings(&events, &mut opened, &cpus, size));
         match result {
             Ok(()) => {
                 *stream = opened;
-                return Ok((size + small) * cpus.len());
+                return Ok((size + small) * stream.descriptors().count() / 2);
             }
             Err(error) if size / 2 < sizes::SMALLEST_RING => return Err(Error::Buffers(error)),
             Err(_) => size /= 2,

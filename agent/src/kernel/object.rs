@@ -8,6 +8,7 @@ use std::fmt;
 use goblin::elf::{section_header, Elf, SectionHeader};
 
 use super::constants::Constants;
+use super::program;
 
 /// Makes the embedded bytes as aligned as redbpf's casts expect.
 #[repr(C, align(16))]
@@ -100,7 +101,9 @@ impl Object {
         };
         for range in ranges {
             let code = self.bytes.0.get_mut(range);
-            constants.patch(code.ok_or(Error::Part("program section"))?);
+            let code = code.ok_or(Error::Part("program section"))?;
+            constants.patch(code);
+            program::adapt_reads(code);
         }
         Ok(())
     }

@@ -76,6 +76,8 @@ impl Ring {
             let kind = header as u32;
             let size = header >> 48;
             if size < HEADER || self.tail + size > head {
+                // Not what the kernel writes: the rest cannot be told apart any more.
+                self.lost += 1;
                 self.tail = head;
                 break;
             }

@@ -25,6 +25,8 @@ const ATTACH_TRACE_RAW: u32 = 23;
 /// `src_reg` of an instruction whose immediate is a map's descriptor.
 const PSEUDO_MAP_FD: u8 = 1;
 const INSTRUCTION: usize = 8;
+/// Lines of a verifier's log that are shown.
+const VERIFIER_LINES: usize = 5;
 const CALL: u8 = 0x85;
 /// perf_event_open(2): PERF_TYPE_TRACEPOINT.
 const PERF_TYPE_TRACEPOINT: u32 = 2;
@@ -43,6 +45,8 @@ pub enum Error {
     Refused(LoadError),
     /// The kernel has no such tracepoint.
     NoTracepoint(String),
+    /// Tracepoints cannot be looked up.
+    Tracefs(String),
     /// It could not be attached.
     Attach {
         /// The section of the program.
@@ -57,8 +61,19 @@ impl fmt::Display for Error {
         match self {
             Error::UnknownMap(map) => write!(f, "the probes refer to an unknown map {map}"),
             Error::UnknownKind(kind) => write!(f, "programs of the kind {kind} cannot be loaded"),
-            Error::Refused(error) => write!(f, "the kernel refused a program: {error}"),
+            Error::Refused(error) => {
+                write!(
+                    f,
+                    "the kernel refused a program: {error}{}",
+                    last_words(error)
+                )
+            }
             Error::NoTracepoint(name) => write!(f, "this kernel has no tracepoint {name}"),
+            Error::Tracefs(error) => write!(
+                f,
+                "tracefs is not mounted and could not be mounted privately ({error}): mount it \
+                 with `mount -t tracefs tracefs /sys/kernel/tracing`"
+            ),
             Error::Attach { section, error } => {
                 write!(f, "{section} could not be attached: {error}")
             }
@@ -67,6 +82,19 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// The end of the verifier's log, where it says what it refused.
+fn last_words(error: &LoadError) -> String {
+    let lines: Vec<&str> = error
+        .log
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    let kept = lines
+        .iter()
+        .skip(lines.len().saturating_sub(VERIFIER_LINES));
+    kept.fold(String::new(), |text, line| text + " | " + line.trim())
+}
 
 /// A program in the kernel.
 pub struct Loaded {
@@ -95,9 +123,7 @@ pub fn load(image: &Image, constants: &Constants, tp_btf_id: u32) -> Result<Load
     };
     let mut code = image.code.clone();
     constants.patch(&mut code);
-    if !has_split_reads() {
-        use_old_reads(&mut code);
-    }
+    adapt_reads(&mut code);
     relocate(&mut code, image)?;
     let name: String = image.target().rsplit('/').next().unwrap_or("").to_string();
     let fd = bpf_sys::load_program(&ProgramLoad {
@@ -137,7 +163,13 @@ fn has_split_reads() -> bool {
     bpf_sys::uname::get_kernel_internal_version().is_none_or(|version| version >= SPLIT_READS)
 }
 
-/// Rewrites calls of the split reads to the two that older kernels have.
+/// On kernels without the split reads, rewrites calls of them to the two that there are.
+pub(super) fn adapt_reads(code: &mut [u8]) {
+    if !has_split_reads() {
+        use_old_reads(code);
+    }
+}
+
 fn use_old_reads(code: &mut [u8]) {
     for instruction in code.chunks_exact_mut(INSTRUCTION) {
         let [CALL, _, _, _, helper, 0, 0, 0] = instruction else {
@@ -152,11 +184,16 @@ fn use_old_reads(code: &mut [u8]) {
 }
 
 /// Attaches a loaded program to what its section names.
-pub fn attach(loaded: Loaded, tracefs: &Tracefs) -> Result<Hook, Error> {
+pub fn attach(loaded: Loaded, tracefs: &io::Result<Tracefs>) -> Result<Hook, Error> {
     let section = loaded.section;
     let (kind, target) = section.split_once('/').unwrap_or((section.as_str(), ""));
     let link = match kind {
-        "tracepoint" => attach_tracepoint(target, &section, loaded.fd.as_fd(), tracefs)?,
+        "tracepoint" => {
+            let tracefs = tracefs
+                .as_ref()
+                .map_err(|error| Error::Tracefs(error.to_string()))?;
+            attach_tracepoint(target, &section, loaded.fd.as_fd(), tracefs)?
+        }
         "raw_tracepoint" => attach_raw(Some(target), &section, loaded.fd.as_fd())?,
         "tp_btf" => attach_raw(None, &section, loaded.fd.as_fd())?,
         other => return Err(Error::UnknownKind(other.to_string())),
@@ -287,4 +324,18 @@ fn control(event: BorrowedFd<'_>, request: u64, argument: u64) -> io::Result<()>
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_kernels_get_the_reads_that_they_have() {
+        let call = |helper: u8| [CALL, 0, 0, 0, helper, 0, 0, 0];
+        let mut code = [call(112), call(113), call(114), call(115), call(25)].concat();
+        use_old_reads(&mut code);
+        let expected = [call(4), call(4), call(45), call(45), call(25)].concat();
+        assert_eq!(code, expected);
+    }
 }

@@ -7,17 +7,28 @@ use super::perf::page_size;
 
 /// All rings together stay below this many bytes.
 const LARGEST_TOTAL: usize = 32 << 20;
+/// The ring of fork, exec and exit holds a few execs with the largest arguments.
+pub(super) const SMALLEST_LIFECYCLE_RING: usize = 256 << 10;
 /// A ring below this many bytes is not worth opening.
 pub(super) const SMALLEST_RING: usize = 64 << 10;
 
-/// Numbers of the CPUs that are online, from sysfs.
-pub(super) fn online_cpus() -> io::Result<Vec<u32>> {
-    let text = fs::read_to_string("/sys/devices/system/cpu/online")?;
-    parse_cpus(text.trim()).ok_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            "/sys/devices/system/cpu/online is not a list of CPUs",
-        )
+/// Numbers of the CPUs that there may be, online or not: in a container the list of those that
+/// are online may be another one than the kernel's.
+pub(super) fn possible_cpus() -> io::Result<Vec<u32>> {
+    cpus("possible")
+}
+
+/// How many CPUs are online.
+pub(super) fn online_cpus() -> io::Result<usize> {
+    Ok(cpus("online")?.len())
+}
+
+/// One of the lists of CPUs in sysfs.
+fn cpus(list: &str) -> io::Result<Vec<u32>> {
+    let path = format!("/sys/devices/system/cpu/{list}");
+    parse_cpus(fs::read_to_string(&path)?.trim()).ok_or_else(|| {
+        let sentence = format!("{path} is not a list of CPUs");
+        io::Error::new(io::ErrorKind::InvalidData, sentence)
     })
 }
 
@@ -33,10 +44,10 @@ fn parse_cpus(text: &str) -> Option<Vec<u32>> {
 }
 
 /// Bytes of one CPU's event ring: a power of two of pages, such that all rings together take at
-/// most 32 MiB or a 64th of the memory; `configured` wins when it is set and valid.
+/// most 32 MiB or a 64th of the memory; `configured` wins when it is set, rounded down.
 pub(super) fn ring_size(cpus: usize, configured: usize) -> usize {
-    if configured.is_power_of_two() && configured >= page_size() {
-        return configured;
+    if configured > 0 {
+        return largest_power_of_two(configured).max(page_size());
     }
     let total = LARGEST_TOTAL.min(memory() / 64).max(SMALLEST_RING * cpus);
     // The rings of fork, exec and exit take another eighth.
@@ -83,5 +94,6 @@ mod tests {
             assert!(size * cpus * 9 / 8 <= LARGEST_TOTAL || size == SMALLEST_RING);
         }
         assert_eq!(ring_size(4, 1 << 20), 1 << 20);
+        assert_eq!(ring_size(4, 1_500_000), 1 << 20);
     }
 }

@@ -57,7 +57,7 @@ impl EventStream {
         }
     }
 
-    /// Opens a ring on every CPU and tells `register` its CPU and descriptor.
+    /// Opens a ring on every CPU that is online and tells `register` its CPU and descriptor.
     pub fn add_rings(
         &mut self,
         cpus: &[u32],
@@ -65,9 +65,14 @@ impl EventStream {
         mut register: impl FnMut(u32, RawFd) -> io::Result<()>,
     ) -> io::Result<()> {
         for cpu in cpus {
-            let ring = Ring::open(*cpu, size, WATERMARK.min(size as u32 / 4))?;
-            register(*cpu, ring.raw_fd())?;
-            self.rings.push(ring);
+            match Ring::open(*cpu, size, WATERMARK.min(size as u32 / 4)) {
+                Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {}
+                ring => {
+                    let ring = ring?;
+                    register(*cpu, ring.raw_fd())?;
+                    self.rings.push(ring);
+                }
+            }
         }
         Ok(())
     }
