@@ -40,6 +40,7 @@ start_agent() {
   export DD_RUN_PATH=$RUN
   export DD_RUNTIME_SECURITY_CONFIG_ENABLED=true
   export DD_RUNTIME_SECURITY_CONFIG_SOCKET=$RUN/runtime-security.sock
+  export DD_RUNTIME_SECURITY_CONFIG_CMD_SOCKET=$RUN/cmd-runtime-security.sock
   export DD_RUNTIME_SECURITY_CONFIG_POLICIES_DIR=$RUN/runtime-security.d
   [ "${NETWORK:-}" = 1 ] || export DD_EVENT_MONITORING_CONFIG_NETWORK_ENABLED=false
   "$BINARY" run --json >"$RUN/events" 2>"$RUN/log" &

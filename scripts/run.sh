@@ -9,6 +9,7 @@ set -euo pipefail
 export DD_RUN_PATH=$RUN_DIR
 export DD_RUNTIME_SECURITY_CONFIG_ENABLED=true
 export DD_RUNTIME_SECURITY_CONFIG_SOCKET=$RUN_DIR/runtime-security.sock
+export DD_RUNTIME_SECURITY_CONFIG_CMD_SOCKET=$RUN_DIR/cmd-runtime-security.sock
 export DD_RUNTIME_SECURITY_CONFIG_POLICIES_DIR=$RUN_DIR/runtime-security.d
 [ "${NETWORK:-}" = 1 ] || export DD_EVENT_MONITORING_CONFIG_NETWORK_ENABLED=false
 exec "$ROOT/scripts/as-root.sh" "$BINARY" run "$@"

@@ -10,7 +10,7 @@ use super::supervisor::{Plan, Supervisor};
 use crate::sys::lock::LockFile;
 
 /// Lock file of the supervisor below the run path.
-const LOCK: &str = "supervisor.pid";
+pub(super) const LOCK: &str = "supervisor.pid";
 
 /// Runs both roles until it is told to stop.
 pub fn main(arguments: &Arguments) -> Exit {

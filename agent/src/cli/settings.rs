@@ -6,8 +6,10 @@ use log::LevelFilter;
 
 use super::flags::{CFGPATH, CONFIG, SUPERVISOR, SYSPROBE_CONFIG};
 use super::parse::Arguments;
+use super::run::LOCK as SUPERVISOR_LOCK;
 use super::{logger, print};
 use crate::config::{keys, Request, Settings};
+use crate::sys::lock;
 
 /// The files that the flags name, and the environment.
 fn request(arguments: &Arguments) -> Request {
@@ -22,11 +24,19 @@ fn request(arguments: &Arguments) -> Request {
 }
 
 /// Settings of a command that asks a running agent: problems of the configuration are said, but
-/// do not stop it.
+/// do not stop it. Under a living supervisor they are those that it runs its roles with.
 pub fn of_client(arguments: &Arguments) -> Settings {
-    let settings = Settings::load(&request(arguments));
+    let request = request(arguments);
+    let mut settings = Settings::load(&request);
     for error in settings.errors() {
         print::error(error);
+    }
+    let supervisor = settings.run_path().join(SUPERVISOR_LOCK);
+    if matches!(lock::holder(&supervisor), Ok(Some(_))) {
+        settings = Settings::load(&Request {
+            enabled_by_default: true,
+            ..request
+        });
     }
     settings
 }

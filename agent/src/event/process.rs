@@ -20,6 +20,8 @@ pub struct Image {
     pub interpreter: Option<File>,
     /// Arguments, the zeroth first.
     pub args: Vec<String>,
+    /// The arguments with secrets masked, for the JSON; `None` when there is nothing to mask.
+    pub masked_args: Option<Vec<String>>,
     /// Some arguments are missing or cut.
     pub args_truncated: bool,
     /// Environment: names, or `NAME=value` where the configuration wants the value.
@@ -47,6 +49,11 @@ impl Image {
     /// The arguments after the zeroth.
     pub fn argv(&self) -> &[String] {
         self.args.get(1..).unwrap_or(&[])
+    }
+
+    /// The arguments as readers of events get them, secrets masked, the zeroth first.
+    pub fn shown_args(&self) -> &[String] {
+        self.masked_args.as_deref().unwrap_or(&self.args)
     }
 
     /// The arguments after the zeroth, joined by spaces.

@@ -35,6 +35,8 @@ const PAUSES: [(u32, Duration); 2] = [
 const LONG_PAUSE: Duration = Duration::from_secs(1);
 /// Failures in a row after which people are told.
 const WORTH_A_WORD: u32 = 50;
+/// How long the last lines of a system-probe that stops at the same time are waited for.
+const LAST_LINES: Duration = Duration::from_millis(500);
 /// Lines that are taken in one turn before signals are looked at again.
 const LINES_A_TURN: usize = 4096;
 
@@ -84,6 +86,8 @@ struct Forwarder {
     failures: u32,
     /// The last turn ended with lines left to take.
     more: bool,
+    /// When it ends at the latest, once it was told to stop.
+    end: Option<Instant>,
 }
 
 enum Link {
@@ -109,12 +113,13 @@ impl Forwarder {
             },
             failures: 0,
             more: false,
+            end: None,
         })
     }
 
     fn run(mut self) -> Result<(), Error> {
         let mut events = Events::with_capacity(8);
-        while !self.is_told_to_stop() {
+        while !self.is_done() {
             self.output.flush();
             self.take_lines();
             self.output.flush();
@@ -125,7 +130,17 @@ impl Forwarder {
                 _ => {}
             }
         }
+        self.output.flush();
         Ok(())
+    }
+
+    /// Whether it was told to stop and system-probe, which is told the same, has said its last.
+    fn is_done(&mut self) -> bool {
+        if self.is_told_to_stop() {
+            self.end.get_or_insert(Instant::now() + LAST_LINES);
+        }
+        let is_down = matches!(self.link, Link::Down { .. });
+        self.end.is_some_and(|end| is_down || Instant::now() >= end)
     }
 
     fn is_told_to_stop(&self) -> bool {
@@ -133,6 +148,15 @@ impl Forwarder {
     }
 
     fn timeout(&self) -> Option<Duration> {
+        let left = |end: Instant| end.saturating_duration_since(Instant::now());
+        let end = self.end.map(left);
+        match (self.pause(), end) {
+            (Some(pause), Some(end)) => Some(pause.min(end)),
+            (pause, end) => pause.or(end),
+        }
+    }
+
+    fn pause(&self) -> Option<Duration> {
         match &self.link {
             Link::Down { retry } => Some(retry.saturating_duration_since(Instant::now())),
             Link::Up(_) if self.more && self.output.has_room() => Some(Duration::ZERO),
@@ -165,13 +189,18 @@ impl Forwarder {
                 }
                 Ok(Some(Incoming::Event(line))) if self.json => self.output.add_line(line),
                 Ok(Some(Incoming::Event(line))) => {
-                    self.output.add_line(summary::line(line).as_bytes());
+                    let line = summary::line(line);
+                    if !line.is_empty() {
+                        self.output.add_line(line.as_bytes());
+                    }
                 }
                 Ok(None) => return,
                 Err(error) => break error,
             }
         };
-        log::warn!("{end}; connecting again");
+        if self.end.is_none() {
+            log::warn!("{end}; connecting again");
+        }
         self.link = Link::Down {
             retry: Instant::now() + pause_after(0),
         };

@@ -16,7 +16,9 @@ pub(super) enum Input {
     Line(String),
     /// Nothing more for now.
     Nothing,
-    /// The peer is gone, or sent more than a line may have.
+    /// The peer sends nothing any more; it may still read.
+    Ended,
+    /// The connection broke, or the peer sent more than a line may have.
     Closed,
 }
 
@@ -71,13 +73,24 @@ impl Connection {
             }
             let mut piece = [0; PIECE];
             match self.stream.read(&mut piece) {
-                Ok(0) => return Input::Closed,
+                Ok(0) => return Input::Ended,
                 Ok(read) => self.incoming.extend(piece.iter().take(read)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Input::Nothing,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return Input::Closed,
             }
         }
+    }
+
+    /// Whether part of a line has come.
+    pub(super) fn has_part(&self) -> bool {
+        !self.incoming.is_empty()
+    }
+
+    /// Lines that were queued and not sent to their end.
+    pub(super) fn unsent_lines(&self) -> u64 {
+        let rest = self.outgoing.get(self.sent..).unwrap_or_default();
+        rest.iter().filter(|byte| **byte == b'\n').count() as u64
     }
 
     /// Bytes that wait to be sent.

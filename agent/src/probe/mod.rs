@@ -13,6 +13,7 @@ pub mod runner;
 pub mod self_test;
 mod status;
 mod subscribers;
+mod subscription;
 
 use std::fmt;
 use std::io;

@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use log::warn;
 
 use super::self_test::SelfTest;
-use crate::config::{keys, Settings};
-use crate::event::types::RULE_TYPES;
+use crate::config::{keys, Mode, Settings};
+use crate::event::types::{EventType, RULE_TYPES};
 use crate::event::Fields;
 use crate::policy::{self, RuleSet};
+
+/// The category of the event types that are left when only files are watched.
+const FILES: &str = "File Activity";
 
 /// Where the rules come from.
 pub(super) struct Policies {
@@ -25,7 +28,7 @@ impl Policies {
             default_enabled: settings.flag(&keys::POLICIES_DEFAULT_ENABLED),
             options: policy::Options {
                 host: policy::Host::read(),
-                events: RULE_TYPES.to_vec(),
+                events: event_types(&settings.mode()),
             },
         }
     }
@@ -48,5 +51,26 @@ impl Policies {
             warn!("{warning}");
         }
         rules
+    }
+}
+
+/// The event types that rules can be about in this mode.
+fn event_types(mode: &Mode) -> Vec<&'static str> {
+    let is_wanted = |name: &&str| match mode {
+        Mode::FilesOnly => EventType::from_name(name).is_some_and(|kind| kind.category() == FILES),
+        Mode::Off(_) | Mode::Full => true,
+    };
+    RULE_TYPES.iter().copied().filter(is_wanted).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_only_means_no_process_events() {
+        let files = event_types(&Mode::FilesOnly);
+        assert_eq!(files, ["open", "chmod", "chown"]);
+        assert_eq!(event_types(&Mode::Full), RULE_TYPES);
     }
 }

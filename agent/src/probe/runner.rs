@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::self_test::{Outcome, TESTS};
-use super::subscribers::PROTOCOL;
+use super::subscription::PROTOCOL;
 
 /// How long the three events may take in all.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -4,11 +4,13 @@
 //! answer in the loop. The runner reads the event socket like any reader, so that OK proves the
 //! whole way: hook, record, rule, socket. The rules belong to a policy of their own and are silent.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write as _};
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -31,6 +33,9 @@ const TARGET: &str = "datadog_agent_cws_target_file";
 const DEADLINE: Duration = Duration::from_secs(20);
 /// Bytes of the runner's answer.
 const ANSWER_LIMIT: u64 = 64 << 10;
+
+/// Bytes of a note: the longest path.
+const NOTE_LIMIT: u64 = 4096;
 
 /// What a run found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,10 +81,16 @@ struct Run {
 
 impl SelfTest {
     /// Chooses the directory, and removes one that a killed predecessor left.
-    pub(super) fn new(run_path: &Path) -> SelfTest {
-        let note = run_path.join("self-test.directory");
-        if let Ok(left) = fs::read_to_string(&note) {
-            remove_directory(Path::new(&left));
+    /// The note that remembers it has the name of the event socket, because agents with sockets
+    /// of their own may share a run path.
+    pub(super) fn new(run_path: &Path, event_socket: &Path) -> SelfTest {
+        let socket = event_socket.file_name().unwrap_or_default();
+        let mut name = OsString::from("self-test.");
+        name.push(socket);
+        name.push(".directory");
+        let note = run_path.join(name);
+        if let Ok(left) = read_note(&note) {
+            remove_directory(&left);
             let _ = fs::remove_file(&note);
         }
         let base = std::env::temp_dir();
@@ -95,20 +106,24 @@ impl SelfTest {
     /// The policy whose rules the three events must match.
     pub(super) fn policy(&self) -> Source {
         let target = self.target();
-        let target = target.to_string_lossy();
-        let mut text = String::from("version: 1.0.0\nrules:\n");
-        for (name, id) in TESTS {
-            let also = match name {
-                "open" => " && open.flags & O_CREAT > 0",
-                _ => "",
-            };
-            // Writing to a String cannot fail.
-            let _ = write!(
-                text,
-                "  - id: {id}\n    description: self-test of {name} events\n    silent: true\n    \
-                 expression: '{name}.file.path == \"{target}\"{also}'\n"
-            );
-        }
+        let target = quoted(&target.to_string_lossy());
+        let rules: Vec<serde_json::Value> = TESTS
+            .iter()
+            .map(|(name, id)| {
+                let also = match *name {
+                    "open" => " && open.flags & O_CREAT > 0",
+                    _ => "",
+                };
+                serde_json::json!({
+                    "id": id,
+                    "description": format!("self-test of {name} events"),
+                    "silent": true,
+                    "expression": format!("{name}.file.path == {target}{also}"),
+                })
+            })
+            .collect();
+        // JSON is YAML, and knows how to quote.
+        let text = serde_json::json!({ "version": "1.0.0", "rules": rules }).to_string();
         Source {
             name: POLICY.to_string(),
             kind: "self-test",
@@ -176,7 +191,7 @@ impl SelfTest {
 
     fn make_directory(&self) -> Result<(), String> {
         // The note comes first: without the directory it is harmless.
-        let _ = fs::write(&self.note, self.directory.as_os_str().as_encoded_bytes());
+        let _ = write_note(&self.note, &self.directory);
         let made = DirBuilder::new().mode(0o700).create(&self.directory);
         made.map_err(|error| {
             let _ = fs::remove_file(&self.note);
@@ -215,6 +230,33 @@ impl Run {
     }
 }
 
+/// Others may be able to write where the note is: what they put there is replaced, not followed.
+fn write_note(note: &Path, directory: &Path) -> io::Result<()> {
+    let _ = fs::remove_file(note);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .custom_flags(nix::libc::O_NOFOLLOW)
+        .open(note)?;
+    file.write_all(directory.as_os_str().as_encoded_bytes())
+}
+
+/// The directory that the note names, if the note is a file of our own.
+fn read_note(note: &Path) -> io::Result<PathBuf> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
+        .open(note)?;
+    let found = file.metadata()?;
+    if !found.is_file() || found.uid() != nix::unistd::geteuid().as_raw() {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    let mut text = Vec::new();
+    file.take(NOTE_LIMIT).read_to_end(&mut text)?;
+    Ok(PathBuf::from(OsString::from_vec(text)))
+}
+
 /// Removes the directory with its one file, if its name is ours; never follows a symlink.
 fn remove_directory(directory: &Path) {
     let name = directory.file_name().unwrap_or_default().to_string_lossy();
@@ -228,6 +270,11 @@ fn set_nonblocking(output: &ChildStdout) {
     use nix::fcntl::{fcntl, FcntlArg, OFlag};
     // A pipe that stays blocking is still read only when it is readable.
     let _ = fcntl(output, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
+}
+
+/// A string literal of the rule language.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// Sixteen characters that nobody can guess.
@@ -255,12 +302,12 @@ mod tests {
     fn a_directory_left_by_a_killed_run_is_removed() {
         let run_path = std::env::temp_dir().join(format!("self-test-unit-{}", random_suffix()));
         fs::create_dir(&run_path).unwrap();
-        let first = SelfTest::new(&run_path);
+        let first = SelfTest::new(&run_path, Path::new("events.sock"));
         first.make_directory().unwrap();
         fs::write(first.target(), "").unwrap();
         let left = first.directory.clone();
         std::mem::forget(first);
-        let second = SelfTest::new(&run_path);
+        let second = SelfTest::new(&run_path, Path::new("events.sock"));
         assert!(!left.exists());
         assert_ne!(second.directory, left);
         drop(second);
@@ -277,11 +324,41 @@ mod tests {
     }
 
     #[test]
-    fn the_policy_names_every_test() {
-        let run_path = std::env::temp_dir();
-        let text = String::from_utf8(SelfTest::new(&run_path).policy().text).unwrap();
-        for (name, id) in TESTS {
-            assert!(text.contains(id) && text.contains(&format!("{name}.file.path")));
+    fn a_note_is_not_written_through_a_symlink() {
+        let run_path = std::env::temp_dir().join(format!("self-test-link-{}", random_suffix()));
+        fs::create_dir(&run_path).unwrap();
+        let precious = run_path.join("precious");
+        fs::write(&precious, "precious").unwrap();
+        let test = SelfTest::new(&run_path, Path::new("events.sock"));
+        std::os::unix::fs::symlink(&precious, &test.note).unwrap();
+        assert!(read_note(&test.note).is_err());
+        test.make_directory().unwrap();
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+        assert_eq!(read_note(&test.note).unwrap(), test.directory);
+        remove_directory(&test.directory);
+        fs::remove_dir_all(run_path).unwrap();
+    }
+
+    #[test]
+    fn the_policy_loads_whatever_the_directory_is_called() {
+        let mut test = SelfTest::new(&std::env::temp_dir(), Path::new("events.sock"));
+        for name in ["plain", "it's", "\"quoted\"", "back\\slash"] {
+            test.directory = Path::new("/tmp").join(name);
+            let options = crate::policy::Options {
+                host: crate::policy::Host::default(),
+                events: crate::event::types::RULE_TYPES.to_vec(),
+            };
+            let rules =
+                crate::policy::RuleSet::load(&[test.policy()], &options, &crate::event::Fields);
+            assert_eq!(
+                rules.all().count(),
+                TESTS.len(),
+                "{name}: {:?}",
+                rules.report()
+            );
+            for (name, id) in TESTS {
+                assert!(rules.rules(name).iter().any(|rule| rule.id == id));
+            }
         }
     }
 }

@@ -5,16 +5,14 @@
 //! nobody reads, a bounded backlog keeps the latest lines for the next reader.
 
 use std::collections::VecDeque;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use log::warn;
-use serde::Deserialize;
 
 use super::connection::{Connection, Input};
+use super::subscription::{understand, Wants, PROTOCOL};
 use crate::event::{json, HostInfo};
 
-/// Version of what is said on the event socket.
-pub(super) const PROTOCOL: u32 = 1;
 /// Bytes that may wait for one reader, and in the backlog.
 const ROOM: usize = 4 << 20;
 /// Bytes of a line; what is longer is counted as lost. Readers accept twice as much.
@@ -22,30 +20,14 @@ const LONGEST_LINE: usize = 1 << 20;
 /// Bytes of the one line that a reader sends.
 const LONGEST_REQUEST: usize = 4096;
 
-/// What a reader asks for.
-#[derive(Deserialize)]
-struct Request {
-    subscribe: String,
-    protocol: u32,
-    #[serde(default)]
-    silent: bool,
-    #[serde(default)]
-    role: String,
-}
-
 /// One reader.
 struct Subscriber {
     token: usize,
     connection: Connection,
+    connected: Instant,
     /// What it asked for; nothing until its line has come.
     wants: Option<Wants>,
     lost: u64,
-}
-
-#[derive(Clone, Copy)]
-struct Wants {
-    silent: bool,
-    role: bool,
 }
 
 /// A line that waits for a reader.
@@ -61,6 +43,8 @@ pub(super) struct Subscribers {
     backlog_bytes: usize,
     sequence: u64,
     lost: u64,
+    /// Lines that were too much for a reader, or that one left behind.
+    slow: u64,
     hello: String,
     host: HostInfo,
 }
@@ -86,6 +70,7 @@ impl Subscribers {
             backlog_bytes: 0,
             sequence: 0,
             lost: 0,
+            slow: 0,
             hello: format!(
                 "{{\"hello\":{{\"protocol\":{PROTOCOL},\"version\":\"{version}\",\"pid\":{pid}}}}}\n"
             ),
@@ -101,6 +86,7 @@ impl Subscribers {
         self.readers.push(Subscriber {
             token,
             connection,
+            connected: Instant::now(),
             wants: None,
             lost: 0,
         });
@@ -122,6 +108,11 @@ impl Subscribers {
     /// Lines that no reader got: the backlog was full.
     pub(super) fn lost(&self) -> u64 {
         self.lost
+    }
+
+    /// Lines that readers did not get: they were too slow, or went while lines waited for them.
+    pub(super) fn slow(&self) -> u64 {
+        self.slow
     }
 
     /// Whether this token belongs to a reader.
@@ -147,7 +138,8 @@ impl Subscribers {
         }
         let flushed = self.readers.get_mut(index).map(Subscriber::flush);
         if !is_open || flushed != Some(true) {
-            self.readers.swap_remove(index);
+            let gone = self.readers.swap_remove(index);
+            self.slow += gone.left_behind();
             return Change::Gone(is_role.then_some(role_pid));
         }
         match started && is_role {
@@ -166,9 +158,15 @@ impl Subscribers {
             return; // The self-test's reader wants what happens from now on.
         }
         for kept in self.backlog.drain(..) {
-            reader.give(kept.silent, &kept.line, &self.host);
+            self.slow += reader.give(kept.silent, &kept.line, &self.host);
         }
         self.backlog_bytes = 0;
+    }
+
+    /// Closes the connections that have not asked for anything within `limit`.
+    pub(super) fn expire(&mut self, limit: Duration) {
+        self.readers
+            .retain(|reader| reader.wants.is_some() || reader.connected.elapsed() <= limit);
     }
 
     /// Queues an event for every reader; they get it at the next [`Subscribers::flush`].
@@ -185,7 +183,7 @@ impl Subscribers {
         let mut is_taken = silent;
         for reader in &mut self.readers {
             let Some(wants) = reader.wants else { continue };
-            reader.give(silent, &line, &self.host);
+            self.slow += reader.give(silent, &line, &self.host);
             is_taken |= !wants.silent;
         }
         if !is_taken {
@@ -210,8 +208,10 @@ impl Subscribers {
         let mut gone = Vec::new();
         self.readers.retain_mut(|reader| {
             let is_open = reader.flush();
-            if !is_open && reader.wants.is_some_and(|wants| wants.role) {
-                gone.push(reader.connection.credentials.pid as u32);
+            if !is_open {
+                self.slow += reader.left_behind();
+                let is_role = reader.wants.is_some_and(|wants| wants.role);
+                gone.extend(is_role.then_some(reader.connection.credentials.pid as u32));
             }
             is_open
         });
@@ -220,42 +220,66 @@ impl Subscribers {
 }
 
 impl Subscriber {
-    /// Reads lines; false when the reader is gone or cannot be spoken to.
+    /// Reads the one line that a reader sends; false when it is gone or sent anything else.
     fn read(&mut self, hello: &str) -> bool {
-        loop {
+        if self.wants.is_none() {
             match self.connection.next_line() {
                 Input::Nothing => return true,
-                Input::Closed => return false,
-                Input::Line(_) if self.wants.is_some() => {}
+                Input::Ended | Input::Closed => return false,
                 Input::Line(line) => match understand(&line) {
                     Ok(wants) => {
-                        self.wants = Some(wants);
+                        // Whoever else says so would hide its own file events.
+                        let role = wants.role && self.connection.credentials.runs_our_program();
+                        self.wants = Some(Wants { role, ..wants });
                         self.connection.queue(&[hello]);
                     }
-                    Err(sentence) => {
-                        let error = serde_json::json!({ "error": sentence }).to_string();
-                        self.connection.queue(&[&error, "\n"]);
-                        self.flush();
-                        return false;
-                    }
+                    Err(sentence) => return self.refuse(&sentence),
                 },
+            }
+        }
+        match self.connection.next_line() {
+            Input::Nothing if !self.connection.has_part() => true,
+            Input::Ended | Input::Closed => false,
+            Input::Nothing | Input::Line(_) => {
+                self.refuse("a reader sends one line only; connect again to ask for something else")
             }
         }
     }
 
-    fn give(&mut self, silent: bool, line: &str, host: &HostInfo) {
+    /// Says why this reader is closed.
+    fn refuse(&mut self, sentence: &str) -> bool {
+        let error = serde_json::json!({ "error": sentence }).to_string();
+        self.connection.queue(&[&error, "\n"]);
+        self.flush();
+        false
+    }
+
+    /// Queues a line, if the reader wants it; returns how many lines it has lost by that.
+    fn give(&mut self, silent: bool, line: &str, host: &HostInfo) -> u64 {
         if silent && !self.wants.is_some_and(|wants| wants.silent) {
-            return;
+            return 0;
         }
         let notice = match self.lost {
             0 => String::new(),
             lost => envelope(0, "lost_events", false, &loss(host, lost)),
         };
         // Notice and line go together, or a full buffer would fill with notices.
-        if self.connection.queue(&[&notice, line]) {
+        let pieces = [notice.as_str(), line];
+        // The room may be there: nothing is sent while the events of a turn are taken.
+        if self.connection.queue(&pieces) || (self.flush() && self.connection.queue(&pieces)) {
             self.lost = 0;
-        } else {
-            self.lost += 1;
+            return 0;
+        }
+        self.lost += 1;
+        1
+    }
+
+    /// Lines that wait for it and will not be sent any more. The self-test's reader leaves as
+    /// soon as it has what it wants.
+    fn left_behind(&self) -> u64 {
+        match self.wants {
+            Some(wants) if !wants.silent => self.connection.unsent_lines(),
+            _ => 0,
         }
     }
 
@@ -278,28 +302,6 @@ fn loss(host: &HostInfo, lost: u64) -> String {
     json::lost_events(host, now, "reader", &[("all", lost)])
 }
 
-fn understand(line: &str) -> Result<Wants, String> {
-    let request: Request = serde_json::from_str(line)
-        .map_err(|error| format!("the request is not understood: {error}"))?;
-    if request.protocol != PROTOCOL {
-        return Err(format!(
-            "this agent speaks version {PROTOCOL} of the event protocol, not {}; use a reader of \
-             the same release",
-            request.protocol
-        ));
-    }
-    if request.subscribe != "events" {
-        return Err(format!(
-            "nothing is known of `{}`; subscribe to `events`",
-            request.subscribe
-        ));
-    }
-    Ok(Wants {
-        silent: request.silent,
-        role: request.role == "security-agent",
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -308,10 +310,19 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     fn join(subscribers: &mut Subscribers, token: usize, request: &str) -> BufReader<UnixStream> {
+        join_as(subscribers, token, 0, request)
+    }
+
+    fn join_as(
+        subscribers: &mut Subscribers,
+        token: usize,
+        pid: i32,
+        request: &str,
+    ) -> BufReader<UnixStream> {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         let credentials = Credentials {
-            pid: 7,
+            pid,
             uid: 0,
             gid: 0,
             groups: Vec::new(),
@@ -347,6 +358,51 @@ mod tests {
         assert!(line(&mut all).contains("hello"));
         assert!(line(&mut all).contains("\"rule_id\":\"a\""));
         assert!(line(&mut all).contains("\"seq\":2,\"rule_id\":\"b\""));
+    }
+
+    #[test]
+    fn a_reader_that_keeps_writing_is_closed() {
+        for more in ["{}\n", "part"] {
+            let mut subscribers = Subscribers::new(HostInfo::default());
+            let mut reader = join(&mut subscribers, 1, &format!("{LOUD}{more}"));
+            assert_eq!(subscribers.ready(1), Change::Gone(None));
+            assert!(line(&mut reader).contains("hello"));
+            assert!(line(&mut reader).contains("one line only"));
+        }
+    }
+
+    #[test]
+    fn another_program_is_not_believed_to_be_the_security_agent() {
+        let request = "{\"subscribe\":\"events\",\"protocol\":1,\"role\":\"security-agent\"}\n";
+        let mut subscribers = Subscribers::new(HostInfo::default());
+        // Process 0 is nobody's.
+        let _reader = join_as(&mut subscribers, 1, 0, request);
+        assert_eq!(subscribers.ready(1), Change::None);
+        let own = std::process::id();
+        let _own = join_as(&mut subscribers, 2, own as i32, request);
+        assert_eq!(subscribers.ready(2), Change::Role(own));
+    }
+
+    #[test]
+    fn who_asks_for_nothing_is_closed_in_time() {
+        let mut subscribers = Subscribers::new(HostInfo::default());
+        let _reader = join(&mut subscribers, 1, LOUD);
+        let _mute = join(&mut subscribers, 2, "{");
+        subscribers.ready(1);
+        subscribers.ready(2);
+        subscribers.expire(Duration::ZERO);
+        assert!(subscribers.owns(1) && !subscribers.owns(2));
+    }
+
+    #[test]
+    fn lines_that_a_closed_reader_left_are_counted() {
+        let mut subscribers = Subscribers::new(HostInfo::default());
+        let reader = join(&mut subscribers, 1, LOUD);
+        subscribers.ready(1);
+        subscribers.publish("left", false, "{}");
+        drop(reader);
+        subscribers.flush();
+        assert_eq!((subscribers.connected(), subscribers.slow()), (0, 1));
     }
 
     #[test]
@@ -395,6 +451,7 @@ mod tests {
         let first = all_of(&mut subscribers, &mut reader);
         let came = first.matches("flood").count();
         assert!((1..8).contains(&came), "{came}");
+        assert_eq!(subscribers.slow(), 8 - came as u64);
         subscribers.publish("after", false, "{}");
         let second = all_of(&mut subscribers, &mut reader);
         let notice = second.lines().next().unwrap();

@@ -76,6 +76,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("nfs4", "nfs"),
     ("fuseblk", "fuse"),
     ("msdos", "vfat"),
+    ("virtiofs", "virtiofs"),
     ("devtmpfs", "devtmpfs"),
     ("rootfs", "rootfs"),
 ];

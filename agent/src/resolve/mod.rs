@@ -11,6 +11,7 @@ pub mod file;
 pub mod host;
 pub mod path;
 pub mod process;
+pub mod scrub;
 pub mod snapshot;
 pub mod user;
 
@@ -25,7 +26,8 @@ use arguments::{EnvironmentFilter, Pieces};
 use cgroup::Cgroups;
 use clock::Clock;
 use path::{Caller, Named, PathResolver};
-use process::ProcessCache;
+use process::{Ended, ProcessCache};
+use scrub::Scrubber;
 use snapshot::{ProcessSnapshot, Reader};
 use user::Users;
 
@@ -43,6 +45,9 @@ pub struct Options {
     pub process_cache_size: usize,
     /// Environment variables whose value is kept (`event_monitoring_config.envs_with_value`).
     pub envs_with_value: Vec<String>,
+    /// Words that mark arguments as secret, besides the usual ones
+    /// (`event_monitoring_config.custom_sensitive_words`).
+    pub sensitive_words: Vec<String>,
     /// Name of the host.
     pub hostname: String,
 }
@@ -52,6 +57,7 @@ impl Default for Options {
         Options {
             process_cache_size: 10_000,
             envs_with_value: Vec::new(),
+            sensitive_words: Vec::new(),
             hostname: String::new(),
         }
     }
@@ -62,14 +68,15 @@ impl Default for Options {
 pub struct Resolver {
     /// Processes.
     pub processes: ProcessCache,
-    /// From the kernel's clocks to the time of day; measured at start, to be measured again when
-    /// the clock was set.
+    /// From the kernel's clocks to the time of day; measured at start and every second, as
+    /// the clock may be set and the machine suspended.
     pub clock: Clock,
     cgroups: Cgroups,
     users: Users,
     paths: PathResolver,
     pieces: Pieces,
     filter: EnvironmentFilter,
+    scrubber: Scrubber,
     hostname: Rc<str>,
     /// Processes that /proc did not know, and when it was asked (monotonic).
     unknown: HashMap<u32, u64>,
@@ -86,6 +93,7 @@ impl Resolver {
             paths: PathResolver::default(),
             pieces: Pieces::default(),
             filter: EnvironmentFilter::new(options.envs_with_value),
+            scrubber: Scrubber::new(&options.sensitive_words),
             hostname: options.hostname.into(),
             unknown: HashMap::new(),
         }
@@ -96,6 +104,7 @@ impl Resolver {
     pub fn snapshot(&mut self) {
         let found = snapshot::walk(&mut Reader {
             filter: &self.filter,
+            scrubber: &self.scrubber,
             mounts: &mut self.paths.mounts,
             clock: &self.clock,
         });
@@ -113,8 +122,10 @@ impl Resolver {
         self.pieces.dropped
     }
 
-    /// Forgets what is too old at `now`, in monotonic nanoseconds; to be called every second.
+    /// Forgets what is too old at `now`, in monotonic nanoseconds, and measures the clocks again;
+    /// to be called every second.
     pub fn expire(&mut self, now: u64) {
+        self.clock = Clock::measure();
         self.processes.expire(now);
         self.unknown
             .retain(|_, asked| now.saturating_sub(*asked) < ASK_AGAIN);
@@ -134,7 +145,7 @@ impl Resolver {
             }
             wire::Body::Fork(fork) => Some(self.fork(header, fork)),
             wire::Body::Exec(exec) => Some(self.exec(header, exec)),
-            wire::Body::Exit(exit) => Some(self.exit(header, exit)),
+            wire::Body::Exit(exit) => self.exit(header, exit),
             wire::Body::File(file) => self.file(header, file),
         }
     }
@@ -210,6 +221,7 @@ impl Resolver {
             comm: String::from_utf8_lossy(exec.comm).into_owned(),
             file,
             interpreter,
+            masked_args: self.scrubber.mask(&args.elements),
             args: args.elements,
             args_truncated: args.truncated,
             envs: envs.elements,
@@ -232,14 +244,20 @@ impl Resolver {
         self.find(&named, header.tgid, exec.mount_namespace)
     }
 
-    fn exit(&mut self, header: &Header, exit: &wire::Exit) -> Event {
+    /// The exit of a process; `None` for one that has been told already, as the threads of a
+    /// process that end at the same time may each take themselves for the last.
+    fn exit(&mut self, header: &Header, exit: &wire::Exit) -> Option<Event> {
         let clock = self.clock;
         let process = match self.processes.exit(header, exit, &clock) {
-            Some(process) => Some(process),
-            None if self.processes.get(header.tgid).is_some() => None,
-            None => {
+            Ended::Now(process) => Some(process),
+            Ended::Before => return None,
+            Ended::Unknown if self.processes.get(header.tgid).is_some() => None,
+            Ended::Unknown => {
                 let read = self.known(header.tgid, header.timestamp);
-                self.processes.exit(header, exit, &clock).or(read)
+                match self.processes.exit(header, exit, &clock) {
+                    Ended::Now(process) => Some(process),
+                    Ended::Before | Ended::Unknown => read,
+                }
             }
         };
         let unknown = process.is_none();
@@ -247,7 +265,7 @@ impl Resolver {
         let mut event = self.event(EventType::Exit, header, process);
         event.flags.no_process = unknown;
         event.body = exit_body(exit.code);
-        event
+        Some(event)
     }
 
     fn file(&mut self, header: &Header, record: &wire::File<'_>) -> Option<Event> {
@@ -311,6 +329,7 @@ impl Resolver {
     fn read_line(&mut self, pid: u32) -> Vec<ProcessSnapshot> {
         let mut reader = Reader {
             filter: &self.filter,
+            scrubber: &self.scrubber,
             mounts: &mut self.paths.mounts,
             clock: &self.clock,
         };

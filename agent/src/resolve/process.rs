@@ -29,6 +29,19 @@ pub struct Counters {
     pub evicted: u64,
     /// Processes whose parent was nowhere to be found.
     pub broken_lineage: u64,
+    /// Exits of processes whose exit was told already.
+    pub repeated_exits: u64,
+}
+
+/// What an exit was to the cache.
+#[derive(Debug)]
+pub enum Ended {
+    /// The end of this process.
+    Now(Rc<Process>),
+    /// The end of a process that had ended already.
+    Before,
+    /// The end of a process that is not known.
+    Unknown,
 }
 
 #[derive(Debug)]
@@ -254,20 +267,23 @@ impl ProcessCache {
         process
     }
 
-    /// Takes in an exit; the entry stays for a while. `None` when the process is not known.
-    pub fn exit(&mut self, header: &Header, exit: &Exit, clock: &Clock) -> Option<Rc<Process>> {
-        let entry = self.entries.get_mut(&header.tgid)?;
-        if !same_start(exit.start_time, &entry.process.info) {
-            return None;
+    /// Takes in an exit; the entry stays for a while.
+    pub fn exit(&mut self, header: &Header, exit: &Exit, clock: &Clock) -> Ended {
+        let entry = self.entries.get_mut(&header.tgid);
+        let Some(entry) = entry.filter(|entry| same_start(exit.start_time, &entry.process.info))
+        else {
+            return Ended::Unknown;
+        };
+        if std::mem::replace(&mut entry.exited, true) {
+            self.counters.repeated_exits += 1;
+            return Ended::Before;
         }
         let process = Rc::clone(&entry.process);
-        if !std::mem::replace(&mut entry.exited, true) {
-            process.set_exit_time(clock.from_monotonic(header.timestamp));
-            let start = process.info.start_time;
-            self.exited
-                .push_back((header.tgid, start, header.timestamp));
-        }
-        Some(process)
+        process.set_exit_time(clock.from_monotonic(header.timestamp));
+        let start = process.info.start_time;
+        self.exited
+            .push_back((header.tgid, start, header.timestamp));
+        Ended::Now(process)
     }
 
     /// Forgets what exited long enough before `now`, in monotonic nanoseconds.

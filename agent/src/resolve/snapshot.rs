@@ -12,6 +12,7 @@ use super::cgroup;
 use super::clock::{monotonic_now, Clock};
 use super::file::from_metadata;
 use super::path::Mounts;
+use super::scrub::Scrubber;
 use crate::event::constants::LOGIN_UID_UNSET;
 use crate::event::process::ProcessInfo;
 use crate::event::wire::Identity;
@@ -42,6 +43,8 @@ pub struct ProcessSnapshot {
 pub struct Reader<'a> {
     /// Which environment variables keep their value.
     pub filter: &'a EnvironmentFilter,
+    /// What masks secrets in arguments.
+    pub scrubber: &'a Scrubber,
     /// Types of file systems.
     pub mounts: &'a mut Mounts,
     /// From boot time to the time of day.
@@ -72,6 +75,7 @@ pub fn read(pid: u32, reader: &mut Reader<'_>) -> Option<ProcessSnapshot> {
     let image = Image {
         comm: stat.comm,
         file: executable(pid, reader.mounts),
+        masked_args: reader.scrubber.mask(&arguments.elements),
         args: arguments.elements,
         args_truncated: arguments.truncated,
         envs: environment.elements,
@@ -288,6 +292,7 @@ mod tests {
         let (filter, clock) = (EnvironmentFilter::default(), Clock::measure());
         let mut reader = Reader {
             filter: &filter,
+            scrubber: &Scrubber::default(),
             mounts: &mut Mounts::default(),
             clock: &clock,
         };

@@ -243,3 +243,53 @@ fn a_move_changes_the_cgroup() {
     assert_eq!(event.process.cgroup().container_id, CONTAINER);
     assert_eq!(event.cgroup.manager, "docker");
 }
+
+#[test]
+fn threads_that_end_together_once_gave_an_exit_each() {
+    let mut resolver = resolver();
+    exec(&mut resolver, false);
+    let exit = wire::Exit {
+        start_time: 5,
+        code: 0,
+        parent: 1,
+    };
+    for (tid, told) in [(CHILD, true), (CHILD + 1, false)] {
+        let mut header = header(Kind::Exit, CHILD);
+        header.tid = tid;
+        let body = wire::Body::Exit(exit);
+        let event = resolve(&mut resolver, header, body);
+        assert_eq!(event.is_some(), told, "{tid}");
+    }
+    assert_eq!(resolver.processes.counters.repeated_exits, 1);
+}
+
+#[test]
+fn a_clock_that_was_set_once_went_unnoticed() {
+    let mut resolver = resolver();
+    resolver.clock = Clock::default();
+    resolver.expire(0);
+    let now = Clock::measure().monotonic_to_unix;
+    let distance = resolver.clock.monotonic_to_unix.abs_diff(now);
+    assert!(distance < 1_000_000_000);
+}
+
+#[test]
+fn secrets_reach_rules_but_not_readers() {
+    let mut resolver = Resolver::new(Options {
+        sensitive_words: vec!["n".to_owned()],
+        ..Options::default()
+    });
+    let piece = Arguments {
+        exec_id: 77,
+        index: 0,
+        environment: false,
+        data: b"a\0-n\0b\0",
+    };
+    let body = wire::Body::Arguments(piece);
+    resolve(&mut resolver, header(Kind::Arguments, CHILD), body);
+    let body = wire::Body::Exec(exec_of(false));
+    let event = resolve(&mut resolver, header(Kind::Exec, CHILD), body).unwrap();
+    let image = &event.process.image;
+    assert_eq!(image.args, ["a", "-n", "b"]);
+    assert_eq!(image.shown_args(), ["a", "-n", "********"]);
+}

@@ -5,7 +5,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read};
-use std::os::unix::fs::{lchown, DirBuilderExt};
+use std::os::unix::fs::{lchown, DirBuilderExt, MetadataExt};
 use std::path::Path;
 
 /// The group whose members may talk to the agent.
@@ -41,6 +41,31 @@ pub fn make(path: &Path) -> io::Result<()> {
     }
     give_to_group(path, agent_group());
     Ok(())
+}
+
+/// Why files of the agent are not safe in this directory, as a sentence: somebody other than root,
+/// us and the agent's group can replace them. `None` when they are safe.
+pub fn weakness(path: &Path) -> Option<String> {
+    let found = fs::metadata(path).ok()?;
+    let own = nix::unistd::geteuid().as_raw();
+    let name = path.display();
+    if found.uid() != 0 && found.uid() != own {
+        let owner = found.uid();
+        return Some(format!(
+            "{name} belongs to user {owner}, who can replace the agent's sockets and files; \
+             give it to root or choose another run_path"
+        ));
+    }
+    let by_group = found.mode() & 0o020 != 0 && agent_group() != Some(found.gid());
+    let who = match found.mode() & 0o002 != 0 {
+        true => "every user",
+        false if by_group => "its group",
+        false => return None,
+    };
+    Some(format!(
+        "{name} can be written by {who}, who can replace the agent's sockets and files; \
+         set its mode to 0750 or choose another run_path"
+    ))
 }
 
 /// Hands a file of ours to a group; a process that may not do so leaves it to its own group,
@@ -88,6 +113,26 @@ mod tests {
         fs::write(path.join("file"), "").unwrap();
         assert!(make(&path.join("file")).is_err());
         fs::remove_dir_all(&base).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_others_can_write_is_named() {
+        let path = std::env::temp_dir().join(format!("directory-mode-{}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        for (mode, word) in [
+            (0o750, None),
+            (0o757, Some("every user")),
+            (0o1777, Some("every")),
+        ] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let sentence = weakness(&path);
+            let is_right = match (&sentence, word) {
+                (Some(sentence), Some(word)) => sentence.contains(word),
+                (found, expected) => found.is_none() && expected.is_none(),
+            };
+            assert!(is_right, "{mode:o}: {sentence:?}");
+        }
+        fs::remove_dir(&path).unwrap();
     }
 
     #[test]

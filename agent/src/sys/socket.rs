@@ -9,7 +9,7 @@ use std::fs;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use mio::net::{UnixListener, UnixStream};
@@ -99,6 +99,23 @@ pub struct Credentials {
     pub gid: u32,
     /// Supplementary groups.
     pub groups: Vec<u32>,
+}
+
+impl Credentials {
+    /// Whether it is root or our own user.
+    pub fn is_owner(&self) -> bool {
+        self.uid == 0 || self.uid == geteuid().as_raw()
+    }
+
+    /// Whether it is root or our own user, and its process runs the same executable file as we do.
+    pub fn runs_our_program(&self) -> bool {
+        let program = |process: &str| {
+            let file = fs::metadata(format!("/proc/{process}/exe")).ok()?;
+            Some((file.dev(), file.ino()))
+        };
+        let ours = program("self");
+        self.is_owner() && ours.is_some() && program(&self.pid.to_string()) == ours
+    }
 }
 
 /// A new connection. Whoever is not admitted gets a sentence at most.
@@ -355,6 +372,28 @@ mod tests {
         assert!(matches!(Listener::bind(&path), Err(Error::NotASocket(_))));
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
         fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn another_program_is_not_taken_for_ours() {
+        let peer = |pid, uid| Credentials {
+            pid,
+            uid,
+            gid: 0,
+            groups: Vec::new(),
+        };
+        let own = i32::try_from(std::process::id()).unwrap();
+        let mut other = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let other_pid = i32::try_from(other.id()).unwrap();
+        assert!(peer(own, geteuid().as_raw()).runs_our_program());
+        assert!(!peer(own, 12345).runs_our_program());
+        assert!(!peer(other_pid, geteuid().as_raw()).runs_our_program());
+        assert!(!peer(0, 0).runs_our_program());
+        other.kill().unwrap();
+        other.wait().unwrap();
     }
 
     #[test]

@@ -59,13 +59,7 @@ impl View {
             Err(error) => Err(error.to_string()),
         };
         let agent = agent(settings);
-        let off = match settings.mode() {
-            // Unset, it is off only for roles that were started one by one; such a one idles.
-            Mode::Off(reason) if probe.is_err() && (settings.is_said_off() || agent.is_ok()) => {
-                Some(reason)
-            }
-            _ => None,
-        };
+        let off = off(settings, probe.is_ok());
         View { off, probe, agent }
     }
 
@@ -107,6 +101,15 @@ pub(super) fn rules_loaded(probe: &Value) -> u64 {
     counts.filter_map(Value::as_u64).sum()
 }
 
+/// Why nothing is enabled. What is merely not set says nothing of a role that does not answer: it
+/// may have been started with another environment.
+fn off(settings: &Settings, probe_answers: bool) -> Option<String> {
+    match settings.mode() {
+        Mode::Off(reason) if settings.is_said_off() && !probe_answers => Some(reason),
+        _ => None,
+    }
+}
+
 fn agent(settings: &Settings) -> Result<u32, String> {
     let path = settings.run_path().join(SECURITY_AGENT_LOCK);
     match lock::holder(&path) {
@@ -119,6 +122,7 @@ fn agent(settings: &Settings) -> Result<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{keys, Value as ConfigValue};
 
     fn view(agent: bool, hooks: bool, rules: u64) -> View {
         let probe = json!({
@@ -147,6 +151,15 @@ mod tests {
         let mut off = view(true, true, 1);
         off.probe = Err("nobody".to_owned());
         assert!(!off.all_is_well());
+    }
+
+    #[test]
+    fn a_probe_that_does_not_answer_is_not_off() {
+        let mut settings = Settings::empty(false);
+        assert_eq!(off(&settings, false), None);
+        settings.set(&keys::ENABLED, ConfigValue::Flag(false), "test");
+        assert!(off(&settings, false).is_some());
+        assert_eq!(off(&settings, true), None);
     }
 
     #[test]

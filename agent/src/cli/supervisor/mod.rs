@@ -18,8 +18,9 @@ use super::exit::Exit;
 use crate::sys::process;
 use crate::sys::signals::{Signal, Signals};
 
-/// How long the roles may take to stop before they are killed.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the roles may take to stop before they are killed: with [`LAST_PATIENCE`] less than the
+/// ten seconds that whoever stops this process usually waits.
+const PATIENCE: Duration = Duration::from_secs(8);
 /// How long a killed role may take to be gone.
 const LAST_PATIENCE: Duration = Duration::from_secs(1);
 

@@ -78,8 +78,9 @@ fn make(process: &Process, role: JsonRole, identity: Identity, names: &Names) ->
         out.object("interpreter", |out| write_file(out, interpreter, names));
     }
     write_cgroup(out, &process.cgroup());
-    out.text("argv0", image.argv0());
-    out.texts("args", image.argv());
+    let mut args = image.shown_args().iter();
+    out.text("argv0", args.next().map_or("", String::as_str));
+    out.texts("args", args);
     out.flag("args_truncated", image.args_truncated);
     out.texts("envs", &image.envs);
     out.flag("envs_truncated", image.envs_truncated);

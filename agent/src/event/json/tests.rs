@@ -121,3 +121,23 @@ fn two_hundred_ancestors_and_no_more() {
     assert_eq!(got["process"]["ancestors"].as_array().unwrap().len(), 200);
     assert_eq!(got["process"]["truncated_ancestors"], true);
 }
+
+#[test]
+fn secrets_in_arguments_once_were_written() {
+    let plain = process(1001, &["mysql", "--password=x"], "/usr/bin/mysql", None);
+    let mut image = (*plain.image).clone();
+    image.masked_args = Some(vec!["mysql".to_owned(), "--password=********".to_owned()]);
+    let process = crate::event::Process::new(
+        plain.info.clone(),
+        image.into(),
+        None,
+        plain.identity(),
+        plain.cgroup(),
+    );
+    let got: Value = serde_json::from_str(&line(&event(EventType::Exec, process.into()))).unwrap();
+    let expected = serde_json::json!(["--password=********"]);
+    assert_eq!(
+        (&got["process"]["argv0"], &got["process"]["args"]),
+        (&"mysql".into(), &expected)
+    );
+}

@@ -1,5 +1,6 @@
 //! The loop of system-probe and what it looks after.
 
+mod serving;
 mod testing;
 
 use std::path::PathBuf;
@@ -9,12 +10,11 @@ use log::{info, warn};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use super::commands::{failure, Command, Commands, SUCCESS};
-use super::connection::Connection;
+use super::commands::Commands;
 use super::pipeline::Pipeline;
 use super::policies::Policies;
 use super::self_test::SelfTest;
-use super::status::{self, LastTest, View};
+use super::status::LastTest;
 use super::subscribers::{Change, Subscribers};
 use super::{Error, Options};
 use crate::config::{keys, Settings};
@@ -23,8 +23,9 @@ use crate::event::wire::Kind;
 use crate::kernel::{self, Counts, EventStream, Probes};
 use crate::resolve::clock::monotonic_now;
 use crate::resolve::{self, Resolver};
+use crate::sys::directory;
 use crate::sys::signals::{Signal, Signals};
-use crate::sys::socket::{Listener, Peer};
+use crate::sys::socket::Listener;
 
 const SIGNALS: Token = Token(0);
 const EVENT_SOCKET: Token = Token(1);
@@ -42,8 +43,8 @@ const SLOW_TURN: Duration = Duration::from_millis(50);
 const GATED: [Kind; 3] = [Kind::Open, Kind::Chmod, Kind::Chown];
 /// Bytes of the report on the rules that readers get.
 const LONGEST_REPORT: usize = 512 << 10;
-/// Connections of each socket at one time.
-const PEERS: usize = 64;
+/// A peer that says nothing for so long is closed.
+const IDLE: Duration = Duration::from_secs(5);
 
 /// system-probe.
 pub(super) struct Agent {
@@ -84,7 +85,7 @@ impl Agent {
         let commands_listener =
             Listener::bind(&settings.command_socket()).map_err(Error::Socket)?;
         let tests_itself = settings.flag(&keys::SELF_TEST_ENABLED);
-        let self_test = SelfTest::new(&settings.run_path());
+        let self_test = SelfTest::new(&settings.run_path(), events.path());
         let policies = Policies::new(settings);
         let rules = policies.load(tests_itself.then_some(&self_test));
         let (probes, stream) = Probes::start(&kernel_options(settings)).map_err(Error::Kernel)?;
@@ -110,7 +111,7 @@ impl Agent {
             watched: started,
             reported: Counts::default(),
             slow_turns: 0,
-            warnings: settings.warnings().to_vec(),
+            warnings: [settings.warnings().to_vec(), unsafe_directories(settings)].concat(),
             sends_report: settings.flag(&keys::SELF_TEST_SEND_REPORT),
             tests_itself,
             is_stopping: false,
@@ -203,6 +204,8 @@ impl Agent {
             for event in &ready {
                 self.serve(event.token());
             }
+            self.serve_commands();
+            more |= self.commands.has_pending();
             self.look_after();
             self.flush();
             self.slow_turns += u64::from(turn.elapsed() > SLOW_TURN);
@@ -227,11 +230,7 @@ impl Agent {
                 let change = self.pipeline.subscribers.ready(peer);
                 self.follow(&change);
             }
-            Token(peer) => {
-                for command in self.commands.ready(peer) {
-                    self.answer(peer, command);
-                }
-            }
+            Token(peer) => self.commands.wake(peer),
         }
     }
 
@@ -254,102 +253,6 @@ impl Agent {
                 _ => self.is_stopping = true,
             }
         }
-    }
-
-    fn accept(&mut self, socket: Token) {
-        loop {
-            let listener = match socket {
-                EVENT_SOCKET => &self.events,
-                _ => &self.commands_listener,
-            };
-            match listener.accept() {
-                Ok(Some(peer)) => self.admit(socket, peer),
-                Ok(None) => return,
-                Err(error) => return warn!("a connection could not be accepted: {error}"),
-            }
-        }
-    }
-
-    fn admit(&mut self, socket: Token, peer: Peer) {
-        if !peer.admitted {
-            let credentials = peer.credentials;
-            warn!(
-                "process {} of user {} was refused",
-                credentials.pid, credentials.uid
-            );
-            return;
-        }
-        let is_reader = socket == EVENT_SOCKET;
-        let (line, room) = if is_reader {
-            Subscribers::LIMITS
-        } else {
-            Commands::LIMITS
-        };
-        let mut connection = Connection::new(peer.stream, peer.credentials, line, room);
-        let token = self.next_token;
-        self.next_token += 1;
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        let registry = self.poll.registry();
-        if let Err(error) = registry.register(connection.stream(), Token(token), interest) {
-            return warn!("a connection could not be polled: {error}");
-        }
-        if is_reader && self.pipeline.subscribers.connected() < PEERS {
-            self.pipeline.subscribers.add(token, connection);
-        } else if !is_reader && self.commands.connected() < PEERS {
-            self.commands.add(token, connection);
-        }
-    }
-
-    fn answer(&mut self, peer: usize, command: Command) {
-        match command {
-            Command::Status => {
-                let reply = self.status();
-                self.commands.reply(peer, &reply);
-            }
-            Command::LoadedPolicies => {
-                let report = serde_json::json!({
-                    "ok": true,
-                    "report": self.pipeline.rules.report(),
-                });
-                self.commands.reply(peer, &report.to_string());
-            }
-            Command::ReloadPolicies => {
-                self.reload();
-                self.commands.reply(peer, SUCCESS);
-            }
-            Command::Stop => {
-                self.commands.reply(peer, SUCCESS);
-                self.is_stopping = true;
-            }
-            Command::SelfTest if !self.tests_itself => {
-                let sentence = failure("self-tests are disabled");
-                self.commands.reply(peer, &sentence);
-            }
-            Command::SelfTest if self.self_test.is_running() => self.queued.push(peer),
-            Command::SelfTest => {
-                self.waiting.push(peer);
-                self.start_test();
-            }
-        }
-    }
-
-    fn status(&self) -> String {
-        let processes = &self.pipeline.resolver.processes;
-        status::reply(&View {
-            uptime: self.started.elapsed(),
-            probes: &self.probes,
-            counts: self.probes.counts().unwrap_or_default(),
-            delivered: &self.pipeline.delivered,
-            late: self.stream.seen().late,
-            skipped: self.probes.recursion_misses(),
-            rules: &self.pipeline.rules,
-            last_test: self.last_test.as_ref(),
-            subscribers: self.pipeline.subscribers.count(),
-            unread: self.pipeline.subscribers.lost(),
-            slow_turns: self.slow_turns,
-            cache: (processes.len(), processes.limit()),
-            warnings: &self.warnings,
-        })
     }
 
     fn reload(&mut self) {
@@ -380,6 +283,8 @@ impl Agent {
         if self.watched.elapsed() >= WATCH {
             self.watched = Instant::now();
             self.pipeline.resolver.expire(monotonic_now());
+            self.commands.expire(IDLE);
+            self.pipeline.subscribers.expire(IDLE);
             self.report_losses();
         }
     }
@@ -439,8 +344,28 @@ fn resolver(settings: &Settings, hostname: &str) -> Resolver {
     Resolver::new(resolve::Options {
         process_cache_size: usize::try_from(size).unwrap_or(usize::MAX),
         envs_with_value: settings.list(&keys::ENVS_WITH_VALUE).to_vec(),
+        sensitive_words: settings.list(&keys::CUSTOM_SENSITIVE_WORDS).to_vec(),
         hostname: hostname.to_string(),
     })
+}
+
+/// What is wrong with who may write where sockets and lock files are, as sentences; they are
+/// logged, too.
+fn unsafe_directories(settings: &Settings) -> Vec<String> {
+    let sockets = [settings.event_socket(), settings.command_socket()];
+    let parents = sockets.iter().filter_map(|socket| socket.parent());
+    let mut directories: Vec<PathBuf> = parents.map(PathBuf::from).collect();
+    directories.push(settings.run_path());
+    directories.sort();
+    directories.dedup();
+    let sentences: Vec<String> = directories
+        .iter()
+        .filter_map(|path| directory::weakness(path))
+        .collect();
+    for sentence in &sentences {
+        warn!("{sentence}");
+    }
+    sentences
 }
 
 /// The time in nanoseconds since the epoch.

@@ -34,7 +34,7 @@ impl Agent {
             false => failure(&self.explain(&outcome)),
         };
         for peer in std::mem::take(&mut self.waiting) {
-            self.commands.reply(peer, &reply);
+            self.commands.reply_to_test(peer, &reply);
         }
         if self.sends_report {
             let (succeeded, failed) = (&outcome.succeeded, &outcome.failed);

@@ -20,6 +20,7 @@ use crate::event::model::{DETACHED, NOT_AVAILABLE, TRUNCATED, UNREADABLE};
 use crate::event::wire::{FileBlock, WalkedPath};
 use crate::event::{File, PathSource};
 use crate::sys::files::{descriptor_path, metadata, open_path, read_link, Last, Metadata};
+use mounts::Borders;
 pub use mounts::Mounts;
 use walk::Walker;
 
@@ -199,10 +200,9 @@ impl PathResolver {
     }
 
     fn open(&mut self, root: &Root, path: &[u8], last: Last) -> Result<OwnedFd, Errno> {
-        let plain = lexical(b"/", path);
-        let may_wait = || mounts::may_wait(root.pid, &plain);
+        let borders = || Borders::of(root.pid);
         self.walker
-            .open(root.directory.as_fd(), path, last, may_wait)
+            .open(root.directory.as_fd(), path, last, borders)
     }
 
     /// The file at `path` below `root`, also where the path goes through the handles in /proc

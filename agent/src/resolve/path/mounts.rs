@@ -1,8 +1,9 @@
 //! Mount tables: the type of file system behind a mount, and what must be left alone.
 //!
-//! `/proc/<pid>/mountinfo` enters; names of types leave, remembered by mount id and device.
+//! `/proc/<pid>/mountinfo` enters; names of types leave, remembered by mount id and device, and
+//! for the length of one walk the [`Borders`] that it must not cross.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use crate::resolve::file::filesystem_named;
@@ -14,7 +15,8 @@ const MAX_TABLE: usize = 4 << 20;
 const MAX_MOUNTS: usize = 4_096;
 /// File systems whose server may keep a caller waiting for ever, or that act on being looked at.
 const WAITING: &[&str] = &[
-    "fuse", "nfs", "cifs", "smb3", "ceph", "9p", "afs", "coda", "autofs", "lustre", "gfs2", "ocfs2",
+    "fuse", "virtiofs", "nfs", "cifs", "smb3", "ceph", "9p", "afs", "coda", "autofs", "lustre",
+    "gfs2", "ocfs2",
 ];
 
 /// A line of a mount table.
@@ -42,10 +44,24 @@ impl<'a> Mount<'a> {
         })
     }
 
-    /// Whether `path` is at or below the mount point.
-    fn holds(&self, path: &str) -> bool {
-        let below = path.strip_prefix(self.point.trim_end_matches('/'));
-        below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    fn waits(&self) -> bool {
+        WAITING.contains(&self.filesystem)
+    }
+
+    /// The last name of the mount point, its octal escapes undone.
+    fn name(&self) -> Vec<u8> {
+        let escaped = self.point.rsplit('/').next().unwrap_or("");
+        let mut parts = escaped.split('\\');
+        let mut name = parts.next().unwrap_or("").as_bytes().to_vec();
+        for part in parts {
+            let digits = part.get(..3).unwrap_or("");
+            match u8::from_str_radix(digits, 8) {
+                Ok(byte) => name.push(byte),
+                Err(_) => name.extend_from_slice(digits.as_bytes()),
+            }
+            name.extend_from_slice(part.as_bytes().get(3..).unwrap_or(&[]));
+        }
+        name
     }
 }
 
@@ -88,44 +104,102 @@ impl Mounts {
     }
 }
 
-/// Whether a path, as process `pid` sees it, leads into a file system whose server may keep the
-/// caller waiting. A table that cannot be read counts as such.
-pub fn may_wait(pid: u32, path: &str) -> bool {
-    let table = table(pid);
-    table.is_empty() || leads_into_waiting(&table, path)
+/// Where a walk that must not wait has to end: it may neither enter a file system whose server
+/// may keep the caller waiting, nor be in one.
+#[derive(Debug, Default)]
+pub struct Borders {
+    /// Types by mount id.
+    types: HashMap<u32, &'static str>,
+    /// Last names of the mount points of such file systems: already entering may ask the server.
+    names: HashSet<Vec<u8>>,
 }
 
-fn leads_into_waiting(table: &str, path: &str) -> bool {
-    table
-        .lines()
-        .filter_map(Mount::parse)
-        .any(|mount| WAITING.contains(&mount.filesystem) && mount.holds(path))
+impl Borders {
+    /// The borders in the mount table of process `pid`. The table of a process in a chroot lacks
+    /// the mount that its root is on when that is not a mount point: ours may have it.
+    pub fn of(pid: u32) -> Borders {
+        let mut borders = Borders::default();
+        borders.learn(&table(pid));
+        if pid != std::process::id() {
+            borders.learn(&table(std::process::id()));
+        }
+        borders
+    }
+
+    /// Takes in the text of a mount table.
+    pub(super) fn learn(&mut self, table: &str) {
+        for mount in table.lines().filter_map(Mount::parse) {
+            if mount.waits() {
+                self.names.insert(mount.name());
+            }
+            self.types.insert(mount.id, mount.filesystem);
+        }
+    }
+
+    /// Whether something named so may be a mount point beyond which a server is asked. Another
+    /// directory of that name counts as well, since only the name is compared.
+    pub fn may_enter(&self, name: &[u8]) -> bool {
+        !self.names.contains(name)
+    }
+
+    /// Whether what is in this mount can be looked at without waiting; not so when the mount is
+    /// not known.
+    pub fn is_safe(&self, mount_id: u32) -> bool {
+        let listed = self.types.get(&mount_id);
+        listed.is_some_and(|filesystem| !WAITING.contains(filesystem))
+    }
+
+    /// Whether a mount is one of /proc.
+    pub fn is_proc(&self, mount_id: u32) -> bool {
+        self.types.get(&mount_id) == Some(&"proc")
+    }
+
+    /// The borders in this text.
+    #[cfg(test)]
+    pub fn parse(table: &str) -> Borders {
+        let mut borders = Borders::default();
+        borders.learn(table);
+        borders
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::files::metadata_of;
 
     const TABLE: &str = "\
 21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 22 21 0:20 / /mnt/share rw - nfs4 server:/x rw
 23 21 0:21 / /home/ann/remote rw shared:3 master:1 - fuse.sshfs ann@x: rw
 24 21 0:22 / /data rw - btrfs /dev/sdb rw
+25 21 0:23 / /mnt/my\\040disk rw - virtiofs tag rw
 nonsense
 ";
 
     #[test]
-    fn servers_are_recognised_by_prefix() {
-        for (path, waits) in [
-            ("/etc/passwd", false),
-            ("/mnt/share", true),
-            ("/mnt/share/a", true),
-            ("/mnt/shared", false),
-            ("/home/ann/remote/x", true),
-            ("/home/ann", false),
+    fn borders_are_known_by_name_and_by_mount() {
+        let borders = Borders::parse(TABLE);
+        for (name, free) in [
+            ("share", false),
+            ("remote", false),
+            ("my disk", false),
+            ("shared", true),
+            ("mnt", true),
+            ("data", true),
         ] {
-            assert_eq!(leads_into_waiting(TABLE, path), waits, "{path}");
+            assert_eq!(borders.may_enter(name.as_bytes()), free, "{name}");
         }
+        for (id, safe) in [
+            (21, true),
+            (22, false),
+            (23, false),
+            (24, true),
+            (25, false),
+        ] {
+            assert_eq!(borders.is_safe(id), safe, "{id}");
+        }
+        assert!(!borders.is_safe(0) && !borders.is_safe(99));
     }
 
     #[test]
@@ -144,8 +218,11 @@ nonsense
     }
 
     #[test]
-    fn a_process_that_is_gone_has_no_table() {
-        assert!(may_wait(u32::MAX, "/"));
-        assert!(!may_wait(std::process::id(), "/proc/version"));
+    fn our_own_borders_are_known() {
+        let version = metadata_of(Path::new("/proc/version")).unwrap();
+        for pid in [std::process::id(), u32::MAX] {
+            let borders = Borders::of(pid);
+            assert!(borders.is_safe(version.mount_id) && borders.is_proc(version.mount_id));
+        }
     }
 }

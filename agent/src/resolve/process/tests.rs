@@ -86,7 +86,10 @@ impl Bench {
             parent: 1,
         };
         let header = header(Kind::Exit, pid, timestamp);
-        self.0.exit(&header, &exit, &Clock::default())
+        match self.0.exit(&header, &exit, &Clock::default()) {
+            Ended::Now(process) => Some(process),
+            Ended::Before | Ended::Unknown => None,
+        }
     }
 
     fn snapshot(&mut self, rows: &[(u32, u32, u64, &str, u64)]) {
@@ -307,4 +310,17 @@ fn neighbours_live_in_the_same_namespace() {
     assert_eq!(bench.0.neighbour(10, 9), None);
     bench.exit(11, 200, 300);
     assert_eq!(bench.0.neighbour(10, 1), None);
+}
+
+#[test]
+fn the_exit_of_a_process_with_threads_was_once_doubled() {
+    let mut bench = Bench::new(10);
+    bench.fork(1, 10, 100);
+    assert!(bench.exit(10, 100, 200).is_some());
+    assert!(bench.exit(10, 100, 201).is_none());
+    assert_eq!(bench.0.counters.repeated_exits, 1);
+    assert_eq!(bench.0.get(10).unwrap().exit_time(), 200);
+    bench.fork(1, 10, 300);
+    assert!(bench.exit(10, 300, 400).is_some());
+    assert_eq!(bench.0.counters.repeated_exits, 1);
 }
