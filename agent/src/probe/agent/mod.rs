@@ -296,7 +296,12 @@ impl Agent {
         };
         let fresh: Vec<(&str, u64)> = Kind::ALL
             .into_iter()
-            .map(|kind| (kind.name(), counts.of(kind).1 - self.reported.of(kind).1))
+            .map(|kind| {
+                (
+                    kind.name(),
+                    counts.of(kind).1.saturating_sub(self.reported.of(kind).1),
+                )
+            })
             .filter(|(_, lost)| *lost > 0)
             .collect();
         self.reported = counts;
