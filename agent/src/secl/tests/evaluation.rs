@@ -278,79 +278,78 @@ fn addresses() {
     );
 }
 
+const ANCESTORS: &[(&str, bool)] = &[
+    ("process.ancestors.file.name == \"sshd\"", true),
+    ("process.ancestors.file.name != \"sshd\"", false),
+    ("process.ancestors.file.name not in shells", false),
+    ("process.ancestors.file.name in [\"nginx\", ~\"ss*\"]", true),
+    ("process.ancestors.length == 3", true),
+    ("process.ancestors.file.name.length == 4", true),
+    ("process.ancestors.file.name.length > 4", false),
+    ("process.ancestors[0].file.name == \"bash\"", true),
+    ("process.ancestors[1].file.name == \"bash\"", false),
+    ("process.ancestors[2].pid == 1", true),
+    ("process.ancestors[3].pid == 0", false),
+    ("process.ancestors[3].file.name == \"\"", false),
+    ("process.ancestors[3].file.name != \"x\"", true),
+    ("process.ancestors.is_kworker", true),
+    ("!process.ancestors.is_kworker", false),
+    ("process.ancestors.is_kworker == false", true),
+    ("process.ancestors[0].is_kworker", false),
+    ("process.ancestors.argv == \"-e\"", true),
+    ("process.ancestors[0].argv == \"-e\"", false),
+    ("process.ancestors[1].argv == \"-e\"", true),
+    ("\"-D\" in process.ancestors[1].argv", true),
+    (
+        "process.ancestors.file.name == \"sshd\" && process.ancestors.pid == 50",
+        true,
+    ),
+    (
+        "process.ancestors[A].file.name == \"sshd\" && process.ancestors[A].pid == 50",
+        false,
+    ),
+    (
+        "process.ancestors[A].file.name == \"sshd\" && process.ancestors[A].pid == 20",
+        true,
+    ),
+    (
+        "process.ancestors[A].file.name == \"bash\" && process.ancestors[B].pid == 1",
+        true,
+    ),
+    (
+        "process.ancestors[A].pid == process.ancestors[B].pid + 30",
+        true,
+    ),
+    (
+        "process.ancestors[A].pid + process.ancestors[A].uid == 20",
+        true,
+    ),
+    (
+        "process.ancestors[A].pid + process.ancestors[A].uid == 50",
+        false,
+    ),
+    (
+        "process.ancestors[A].uid == 0 && process.ancestors[A].file.name != \"init\"",
+        true,
+    ),
+    (
+        "process.ancestors[A].argv == \"-e\" && process.ancestors[A].pid == 20",
+        true,
+    ),
+    (
+        "process.ancestors[A].argv == \"-e\" && process.ancestors[A].pid == 50",
+        false,
+    ),
+    (
+        "process.ancestors[A].argv != \"-e\" && process.ancestors[A].pid == 20",
+        false,
+    ),
+    ("process.ancestors.uid == process.uid", true),
+];
+
 #[test]
 fn ancestors_and_registers() {
-    check(
-        &reading(),
-        &[
-            ("process.ancestors.file.name == \"sshd\"", true),
-            ("process.ancestors.file.name != \"sshd\"", false),
-            ("process.ancestors.file.name not in shells", false),
-            ("process.ancestors.file.name in [\"nginx\", ~\"ss*\"]", true),
-            ("process.ancestors.length == 3", true),
-            ("process.ancestors.file.name.length == 4", true),
-            ("process.ancestors.file.name.length > 4", false),
-            ("process.ancestors[0].file.name == \"bash\"", true),
-            ("process.ancestors[1].file.name == \"bash\"", false),
-            ("process.ancestors[2].pid == 1", true),
-            ("process.ancestors[3].pid == 0", false),
-            ("process.ancestors[3].file.name == \"\"", false),
-            ("process.ancestors[3].file.name != \"x\"", true),
-            ("process.ancestors.is_kworker", true),
-            ("!process.ancestors.is_kworker", false),
-            ("process.ancestors.is_kworker == false", true),
-            ("process.ancestors[0].is_kworker", false),
-            ("process.ancestors.argv == \"-e\"", true),
-            ("process.ancestors[0].argv == \"-e\"", false),
-            ("process.ancestors[1].argv == \"-e\"", true),
-            ("\"-D\" in process.ancestors[1].argv", true),
-            (
-                "process.ancestors.file.name == \"sshd\" && process.ancestors.pid == 50",
-                true,
-            ),
-            (
-                "process.ancestors[A].file.name == \"sshd\" && process.ancestors[A].pid == 50",
-                false,
-            ),
-            (
-                "process.ancestors[A].file.name == \"sshd\" && process.ancestors[A].pid == 20",
-                true,
-            ),
-            (
-                "process.ancestors[A].file.name == \"bash\" && process.ancestors[B].pid == 1",
-                true,
-            ),
-            (
-                "process.ancestors[A].pid == process.ancestors[B].pid + 30",
-                true,
-            ),
-            (
-                "process.ancestors[A].pid + process.ancestors[A].uid == 20",
-                true,
-            ),
-            (
-                "process.ancestors[A].pid + process.ancestors[A].uid == 50",
-                false,
-            ),
-            (
-                "process.ancestors[A].uid == 0 && process.ancestors[A].file.name != \"init\"",
-                true,
-            ),
-            (
-                "process.ancestors[A].argv == \"-e\" && process.ancestors[A].pid == 20",
-                true,
-            ),
-            (
-                "process.ancestors[A].argv == \"-e\" && process.ancestors[A].pid == 50",
-                false,
-            ),
-            (
-                "process.ancestors[A].argv != \"-e\" && process.ancestors[A].pid == 20",
-                false,
-            ),
-            ("process.ancestors.uid == process.uid", true),
-        ],
-    );
+    check(&reading(), ANCESTORS);
     let orphan = TestRecord::default().text("process.comm", "init");
     check(
         &orphan,
