@@ -65,12 +65,38 @@ pub(super) struct Agent {
     next_token: usize,
     started: Instant,
     watched: Instant,
-    reported: Counts,
+    reported: Losses,
     slow_turns: u64,
     warnings: Vec<String>,
     sends_report: bool,
     tests_itself: bool,
     is_stopping: bool,
+}
+
+/// What readers have been told was lost.
+#[derive(Default)]
+struct Losses {
+    counts: Counts,
+    recursion_misses: u64,
+    undecodable: u64,
+}
+
+impl Losses {
+    /// Names and numbers of what was lost after `before`; empty when nothing was.
+    fn since(&self, before: &Losses) -> Vec<(&'static str, u64)> {
+        let kinds = Kind::ALL.into_iter().map(|kind| {
+            let (now, then) = (self.counts.of(kind).1, before.counts.of(kind).1);
+            (kind.name(), now.saturating_sub(then))
+        });
+        let misses = self
+            .recursion_misses
+            .saturating_sub(before.recursion_misses);
+        let undecodable = self.undecodable.saturating_sub(before.undecodable);
+        kinds
+            .chain([("recursion_misses", misses), ("undecodable", undecodable)])
+            .filter(|(_, lost)| *lost > 0)
+            .collect()
+    }
 }
 
 impl Agent {
@@ -109,7 +135,7 @@ impl Agent {
             next_token: FIRST_PEER,
             started,
             watched: started,
-            reported: Counts::default(),
+            reported: Losses::default(),
             slow_turns: 0,
             warnings: [settings.warnings().to_vec(), unsafe_directories(settings)].concat(),
             sends_report: settings.flag(&keys::SELF_TEST_SEND_REPORT),
@@ -289,22 +315,19 @@ impl Agent {
         }
     }
 
-    /// Tells the readers what the rings could not take since the last look.
+    /// Tells the readers what was lost since the last look: what the rings could not take, what
+    /// the kernel skipped because a program was running already, what could not be decoded.
     fn report_losses(&mut self) {
         let Ok(counts) = self.probes.counts() else {
             return;
         };
-        let fresh: Vec<(&str, u64)> = Kind::ALL
-            .into_iter()
-            .map(|kind| {
-                (
-                    kind.name(),
-                    counts.of(kind).1.saturating_sub(self.reported.of(kind).1),
-                )
-            })
-            .filter(|(_, lost)| *lost > 0)
-            .collect();
-        self.reported = counts;
+        let seen = Losses {
+            counts,
+            recursion_misses: self.probes.recursion_misses(),
+            undecodable: self.pipeline.undecodable,
+        };
+        let fresh = seen.since(&self.reported);
+        self.reported = seen;
         if !fresh.is_empty() {
             let line = json::lost_events(&self.pipeline.host, unix_now(), "events", &fresh);
             self.pipeline
@@ -379,4 +402,24 @@ fn unix_now() -> u64 {
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_new_losses_are_told() {
+        let mut before = Losses::default();
+        before.counts.lost[Kind::Open as usize] = 5;
+        let mut now = Losses {
+            undecodable: 1,
+            ..Losses::default()
+        };
+        now.counts.lost[Kind::Open as usize] = 7;
+        now.counts.lost[Kind::Exec as usize] = 1;
+        let told = [("exec", 1), ("open", 2), ("undecodable", 1)];
+        assert_eq!(now.since(&before), told);
+        assert!(now.since(&now).is_empty());
+    }
 }
