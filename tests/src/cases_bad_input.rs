@@ -5,7 +5,8 @@ use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use crate::harness::{finish, Finished, Launch};
+use crate::finished::{finish, Finished};
+use crate::harness::Launch;
 use crate::report::{ensure, Failure, Outcome, Report};
 use crate::scratch::{self, patience, wait_for};
 

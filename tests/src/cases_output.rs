@@ -6,7 +6,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::{finish, rule_of, Agent, Launch};
+use crate::finished::finish;
+use crate::harness::{rule_of, Agent, Launch};
 use crate::report::{ensure, Outcome, Report};
 use crate::scratch::{self, patience, wait_for};
 use crate::terminal::Terminal;

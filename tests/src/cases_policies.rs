@@ -104,12 +104,12 @@ pub(crate) fn run(report: &mut Report) {
     report.case("policy_others_run", others_run);
 }
 
-fn check_in(directory: &Path) -> Result<crate::harness::Finished, Failure> {
+fn check_in(directory: &Path) -> Result<crate::finished::Finished, Failure> {
     let mut command = std::process::Command::new(scratch::agent_binary());
     command
         .args(["runtime", "policy", "check", "--policies-dir"])
         .arg(directory);
-    crate::harness::finish(command, patience(20))
+    crate::finished::finish(command, patience(20))
 }
 
 /// `runtime policy check` names the file and ends with 1.

@@ -8,7 +8,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::{finish, policy, rule, Agent, Launch};
+use crate::finished::finish;
+use crate::harness::{policy, rule, Agent, Launch};
 use crate::report::{ensure, Failure, Outcome, Report};
 use crate::scratch::{self, patience};
 use crate::socket::Client;

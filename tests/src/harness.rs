@@ -1,11 +1,10 @@
 //! One agent under test: started with a run path of its own and configured by the environment
 //! alone, watched through its standard output, its log and its `status`, ended when dropped.
 
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -15,6 +14,7 @@ use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use crate::finished::{finish, Finished};
 use crate::guard::{id_of, processes_of};
 use crate::report::Failure;
 use crate::scratch::{self, patience, wait_for};
@@ -440,67 +440,4 @@ pub(crate) fn rule(id: &str, expression: &str, extra: &str) -> String {
 /// A policy file of these rules.
 pub(crate) fn policy(rules: &[String]) -> String {
     format!("version: 1.0.0\nrules:\n{}", rules.concat())
-}
-
-/// A command that has ended.
-#[derive(Debug)]
-pub(crate) struct Finished {
-    /// Its exit code; `None` when a signal ended it.
-    pub(crate) code: Option<i32>,
-    /// What it printed.
-    pub(crate) stdout: String,
-    /// What it complained about.
-    pub(crate) stderr: String,
-}
-
-impl Finished {
-    /// Both outputs and the code, for messages.
-    pub(crate) fn said(&self) -> String {
-        format!(
-            "code {:?}, stdout `{}`, stderr `{}`",
-            self.code, self.stdout, self.stderr
-        )
-    }
-}
-
-/// Runs a command to its end; kills it and fails after `limit`.
-pub(crate) fn finish(mut command: Command, limit: Duration) -> Result<Finished, Failure> {
-    let directory = scratch::directory("command")?;
-    let (out, err) = (directory.join("out"), directory.join("err"));
-    let name = describe(&command);
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(File::create(&out)?)
-        .stderr(File::create(&err)?)
-        .spawn()?;
-    let status = wait_for(limit, || child.try_wait().ok().flatten());
-    if status.is_none() {
-        let _ = child.kill();
-        let _ = child.wait();
-    }
-    let finished = Finished {
-        code: status.and_then(|status| status.code()),
-        stdout: read_text(&out),
-        stderr: read_text(&err),
-    };
-    fs::remove_dir_all(&directory)?;
-    match status {
-        Some(_) => Ok(finished),
-        None => Err(Failure::Failed(format!(
-            "`{name}` had not ended after {} s: {}",
-            limit.as_secs(),
-            finished.said()
-        ))),
-    }
-}
-
-fn describe(command: &Command) -> String {
-    let words: Vec<&OsStr> = std::iter::once(command.get_program())
-        .chain(command.get_args())
-        .collect();
-    words.join(OsStr::new(" ")).to_string_lossy().into_owned()
-}
-
-fn read_text(path: &Path) -> String {
-    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
 }

@@ -19,6 +19,7 @@ mod cases_process;
 mod cases_self_test;
 mod cases_socket;
 mod cases_supervisor;
+mod finished;
 mod guard;
 mod harness;
 mod namespace;

@@ -90,20 +90,20 @@ impl EventStream {
         }
     }
 
-    /// One turn at the time `now` (CLOCK_MONOTONIC, ns): releases records in order.
+    /// One turn at the time `now` (CLOCK_MONOTONIC, ns): releases records in order, and says of
+    /// each whether it is late: older than one that was released before.
     ///
     /// Returns whether more waits and another turn should follow at once.
-    pub fn turn(&mut self, now: u64, mut release: impl FnMut(&[u8])) -> bool {
+    pub fn turn(&mut self, now: u64, mut release: impl FnMut(&[u8], bool)) -> bool {
         let horizon = self.fill(now.saturating_sub(SETTLING));
         self.slots.sort_by_key(|slot| slot.stamp);
         let due = self.slots.partition_point(|slot| slot.stamp <= horizon);
         for slot in self.slots.iter().take(due) {
-            if slot.stamp < self.newest_released {
-                self.seen.late += 1;
-            }
+            let is_late = slot.stamp < self.newest_released;
+            self.seen.late += u64::from(is_late);
             self.newest_released = self.newest_released.max(slot.stamp);
             if let Some(record) = self.bytes.get(slot.start..slot.start + slot.length) {
-                release(record);
+                release(record, is_late);
             }
         }
         self.keep_from(due);
@@ -111,7 +111,7 @@ impl EventStream {
     }
 
     /// Releases everything that is left, for the end.
-    pub fn flush(&mut self, mut release: impl FnMut(&[u8])) {
+    pub fn flush(&mut self, mut release: impl FnMut(&[u8], bool)) {
         while self.turn(u64::MAX, &mut release) {}
     }
 
@@ -193,7 +193,7 @@ mod tests {
 
     fn released(stream: &mut EventStream, now: u64) -> Vec<u64> {
         let mut stamps = Vec::new();
-        stream.turn(now, |record| stamps.push(wire::timestamp(record)));
+        stream.turn(now, |record, _| stamps.push(wire::timestamp(record)));
         stamps
     }
 
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_what_comes_late() {
+    fn counts_and_flags_what_comes_late() {
         let mut stream = with_records(&[10]);
         assert_eq!(released(&mut stream, u64::MAX), [10]);
         stream.bytes.extend(7u64.to_le_bytes());
@@ -216,7 +216,11 @@ mod tests {
             start: 0,
             length: 8,
         });
-        assert_eq!(released(&mut stream, u64::MAX), [7]);
+        let mut flags = Vec::new();
+        stream.turn(u64::MAX, |record, late| {
+            flags.push((wire::timestamp(record), late))
+        });
+        assert_eq!(flags, [(7, true)]);
         assert_eq!(stream.seen().late, 1);
     }
 }

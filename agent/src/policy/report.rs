@@ -171,6 +171,18 @@ impl PolicyReport {
         self.missing().count()
     }
 
+    /// Name, state and numbers of rules, as a JSON object.
+    pub fn summary(&self) -> serde_json::Value {
+        serde_json::json!({
+            "name": self.name,
+            "version": self.version,
+            "source": self.source,
+            "status": self.status,
+            "rules_loaded": self.loaded(),
+            "rules_failed": self.failed(),
+        })
+    }
+
     /// Everything wrong in it, in the order of the file.
     pub fn problems(&self) -> Vec<Problem> {
         let rules = self.missing().map(RuleReport::problem);
@@ -254,17 +266,10 @@ impl Report {
             return whole;
         }
         let mut left = limit;
-        let short = self.policies.iter().map(|policy| {
-            serde_json::json!({
-                "name": policy.name,
-                "version": policy.version,
-                "source": policy.source,
-                "status": policy.status,
-                "rules_loaded": policy.loaded(),
-                "rules_failed": policy.failed(),
-            })
-            .to_string()
-        });
+        let short = self
+            .policies
+            .iter()
+            .map(|policy| policy.summary().to_string());
         let fitting: Vec<String> = short
             .take_while(|policy| {
                 let fits = policy.len() < left;

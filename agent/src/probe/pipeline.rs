@@ -42,8 +42,9 @@ impl Pipeline {
         }
     }
 
-    /// Takes one record, as bytes of the stream; `now` is CLOCK_MONOTONIC in nanoseconds.
-    pub(super) fn take(&mut self, bytes: &[u8], now: u64) {
+    /// Takes one record, as bytes of the stream; `now` is CLOCK_MONOTONIC in nanoseconds, `late`
+    /// says that a younger record was taken before.
+    pub(super) fn take(&mut self, bytes: &[u8], late: bool, now: u64) {
         let Ok(record) = Record::decode(bytes) else {
             self.undecodable += 1;
             return;
@@ -51,7 +52,8 @@ impl Pipeline {
         if let Some(count) = self.delivered.get_mut(record.header.kind as usize) {
             *count += 1;
         }
-        if let Some(event) = self.resolver.resolve(&record) {
+        if let Some(mut event) = self.resolver.resolve(&record) {
+            event.flags.late = late;
             self.judge(&event, now);
         }
     }

@@ -111,15 +111,11 @@ fn events(view: &View<'_>) -> Value {
 fn policies(report: &Report) -> Value {
     let policies = report.policies.iter().map(|policy| {
         let errors: Vec<String> = policy.problems().iter().map(ToString::to_string).collect();
-        json!({
-            "name": policy.name,
-            "version": policy.version,
-            "source": policy.source,
-            "status": policy.status,
-            "rules_loaded": policy.loaded(),
-            "rules_failed": policy.failed(),
-            "errors": errors,
-        })
+        let mut summary = policy.summary();
+        if let Some(fields) = summary.as_object_mut() {
+            fields.insert("errors".to_string(), errors.into());
+        }
+        summary
     });
     policies.collect()
 }

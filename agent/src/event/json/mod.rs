@@ -52,6 +52,7 @@ pub fn serialize(event: &Event, rule: &RuleInfo<'_>, host: &HostInfo, out: &mut 
         evt.text("category", event.kind.category());
         evt.text("outcome", event.outcome());
         evt.flag("async", event.flags.asynchronous);
+        evt.flag("late", event.flags.late);
     });
     object.object("file", |file| write_event_file(file, event));
     process::write(&mut object, event);

@@ -244,7 +244,8 @@ impl Agent {
     fn drain(&mut self) -> bool {
         let now = monotonic_now();
         let pipeline = &mut self.pipeline;
-        self.stream.turn(now, |record| pipeline.take(record, now))
+        self.stream
+            .turn(now, |record, late| pipeline.take(record, late, now))
     }
 
     fn serve(&mut self, token: Token) {
@@ -350,7 +351,8 @@ impl Agent {
         }
         let pipeline = &mut self.pipeline;
         let now = monotonic_now();
-        self.stream.flush(|record| pipeline.take(record, now));
+        self.stream
+            .flush(|record, late| pipeline.take(record, late, now));
         self.self_test.end();
         self.flush();
     }
