@@ -6,6 +6,7 @@
 
 use super::ast::{BitOperator, LogicOperator, SumOperator};
 use super::matcher::{self, TextMatcher};
+use super::template::TemplateMatcher;
 use super::types::{FieldId, IpNet, Record};
 use std::ops::Range;
 
@@ -35,11 +36,7 @@ impl Compiled {
 
     /// Whether the record satisfies the rule. Does not allocate.
     pub fn matches(&self, record: &dyn Record) -> bool {
-        let mut view = View {
-            record,
-            registers: [0; MAX_REGISTERS],
-        };
-        self.bind(&mut view, 0)
+        self.bind(&mut View::new(record), 0)
     }
 
     /// Tries the registers from the given one on, each over all its elements.
@@ -63,9 +60,19 @@ impl Compiled {
 }
 
 /// A record with the elements that the registers stand for.
-struct View<'a> {
-    record: &'a dyn Record,
+pub(super) struct View<'a> {
+    pub(super) record: &'a dyn Record,
     registers: [usize; MAX_REGISTERS],
+}
+
+impl<'a> View<'a> {
+    /// The record, with every register at its first element.
+    pub(super) fn new(record: &'a dyn Record) -> View<'a> {
+        View {
+            record,
+            registers: [0; MAX_REGISTERS],
+        }
+    }
 }
 
 /// A condition.
@@ -85,6 +92,8 @@ pub(super) enum Test {
     /// Elements of the left are among the elements of the right.
     IntAmong(Int, Int, Quantifier),
     TextIn(Text, TextMatcher, Quantifier),
+    /// As `TextIn`, with texts among them that have variables in them.
+    TextLike(Text, TextMatcher, Vec<TemplateMatcher>, Quantifier),
     TextAmong {
         left: Text,
         right: Text,
@@ -191,7 +200,7 @@ pub(super) enum Ip {
 }
 
 impl Test {
-    fn holds(&self, view: &View<'_>) -> bool {
+    pub(super) fn holds(&self, view: &View<'_>) -> bool {
         match self {
             Test::Constant(value) => *value,
             Test::Logic(first, rest) => logic(first, rest, view),
@@ -216,6 +225,12 @@ impl Test {
             Test::TextIn(left, matcher, quantifier) => quantifier.over(left.range(view), |index| {
                 matcher.matches(left.at(view, index))
             }),
+            Test::TextLike(left, matcher, templates, quantifier) => {
+                quantifier.over(left.range(view), |index| {
+                    let text = left.at(view, index);
+                    matcher.matches(text) || templates.iter().any(|one| one.matches(view, text))
+                })
+            }
             Test::TextAmong {
                 left,
                 right,
@@ -301,11 +316,11 @@ impl Order {
 }
 
 impl Int {
-    fn range(&self, view: &View<'_>) -> Range<usize> {
+    pub(super) fn range(&self, view: &View<'_>) -> Range<usize> {
         self.over.map_or(0..1, |select| select.range(view))
     }
 
-    fn at(&self, view: &View<'_>, index: usize) -> i64 {
+    pub(super) fn at(&self, view: &View<'_>, index: usize) -> i64 {
         self.value.at(view, index)
     }
 }
@@ -382,14 +397,14 @@ impl Select {
 }
 
 impl Text {
-    fn range(&self, view: &View<'_>) -> Range<usize> {
+    pub(super) fn range(&self, view: &View<'_>) -> Range<usize> {
         match self {
             Text::Constant(_) => 0..1,
             Text::Field { select, .. } => select.range(view),
         }
     }
 
-    fn at<'a>(&'a self, view: &View<'a>, index: usize) -> &'a str {
+    pub(super) fn at<'a>(&'a self, view: &View<'a>, index: usize) -> &'a str {
         match self {
             Text::Constant(text) => text,
             Text::Field {
@@ -408,14 +423,14 @@ impl Text {
 }
 
 impl Ip {
-    fn range(&self, view: &View<'_>) -> Range<usize> {
+    pub(super) fn range(&self, view: &View<'_>) -> Range<usize> {
         match self {
             Ip::Constant(_) => 0..1,
             Ip::Field(select) => select.range(view),
         }
     }
 
-    fn at(&self, view: &View<'_>, index: usize) -> Option<IpNet> {
+    pub(super) fn at(&self, view: &View<'_>, index: usize) -> Option<IpNet> {
         match self {
             Ip::Constant(net) => Some(*net),
             Ip::Field(select) => view.record.ip(select.field, index),

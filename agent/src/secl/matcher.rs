@@ -5,6 +5,7 @@
 //! `.root_domain` stands for is found here too.
 
 use super::pattern::{Glob, Pattern, Wildcard};
+use super::template::{Template, TemplateMatcher};
 use super::types::TextKind;
 use regex::{Regex, RegexBuilder};
 
@@ -21,6 +22,35 @@ pub(super) enum TextItem {
     Plain(String),
     Pattern(String),
     Regexp(String),
+    Template(Template),
+}
+
+impl TextItem {
+    /// What it is, with an article.
+    pub(super) fn describe(&self) -> &'static str {
+        match self {
+            TextItem::Plain(_) => "a string",
+            TextItem::Template(template) if !template.is_pattern => "a string",
+            TextItem::Pattern(_) | TextItem::Template(_) => "a pattern",
+            TextItem::Regexp(_) => "a regexp",
+        }
+    }
+}
+
+/// The templates among the items, made ready for a field of that kind. The error is a sentence,
+/// with the place of the item among the items.
+pub(super) fn templates<'a>(
+    items: impl IntoIterator<Item = &'a TextItem>,
+    kind: TextKind,
+) -> Result<Vec<TemplateMatcher>, (usize, String)> {
+    let mut templates = Vec::new();
+    for (at, item) in items.into_iter().enumerate() {
+        if let TextItem::Template(template) = item {
+            let matcher = TemplateMatcher::new(template, kind);
+            templates.push(matcher.map_err(|message| (at, message))?);
+        }
+    }
+    Ok(templates)
 }
 
 /// A set of texts, patterns and regexps.
@@ -49,6 +79,8 @@ impl TextMatcher {
                 TextItem::Pattern(text) if !text.contains('*') => plain.push(text),
                 TextItem::Pattern(text) => patterns.push(pattern(text, kind).map_err(placed)?),
                 TextItem::Regexp(text) => regexps.push(regexp(text, kind).map_err(placed)?),
+                // It is not constant; see [`templates`].
+                TextItem::Template(_) => {}
             }
         }
         Ok(TextMatcher {

@@ -12,17 +12,21 @@
 //!   element at all, or an index beyond the last one, positive forms are false, negative ones true.
 //! - `=~` and `!~` take a plain string as a pattern; `==` never does.
 //! - A number with a leading zero is octal, as modes are written: `0777`.
+//! - `${name}` is a variable, or else the field of that name; within strings and patterns it stands
+//!   for what it holds, in which a `*` is no star.
 //! - A rule with a register `[A]` is true when it is true for some element, the same one wherever
 //!   `[A]` stands.
 
 pub mod ast;
 mod check;
 mod compile;
+mod formula;
 mod lexer;
 mod macros;
 mod matcher;
 mod parser;
 mod pattern;
+mod template;
 pub mod types;
 
 #[cfg(test)]
@@ -31,8 +35,11 @@ mod testing;
 mod tests;
 
 pub use compile::Compiled;
+pub use formula::Formula;
 pub use macros::Macros;
-pub use types::{Constant, Field, FieldId, FieldType, IpNet, Kind, Record, Scheme, TextKind};
+pub use types::{
+    Constant, Field, FieldId, FieldType, IpNet, Kind, Record, Scheme, TextKind, Value,
+};
 
 use std::fmt;
 use std::ops::Range;
@@ -103,4 +110,14 @@ pub fn compile(
     scheme: &dyn Scheme,
 ) -> Result<Compiled, Error> {
     check::rule(expression, macros, scheme)
+}
+
+/// Checks the expression that an action gives to a variable: a single value, a list, or a
+/// condition, whose truth is the value.
+pub fn formula(
+    definition: &ast::Macro,
+    macros: &Macros,
+    scheme: &dyn Scheme,
+) -> Result<Formula, Error> {
+    check::formula(definition, macros, scheme)
 }

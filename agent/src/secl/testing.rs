@@ -114,6 +114,11 @@ const ROWS: &[Row] = &[
     ("host.ports", Kind::Int, PLAIN, true, &[], false),
     ("$process.seen", Kind::Text, PLAIN, true, &[], false),
     ("$limit", Kind::Int, PLAIN, false, &[], false),
+    ("$name", Kind::Text, PLAIN, false, &[], false),
+    ("$shell", Kind::Text, PLAIN, false, &[], false),
+    ("$top", Kind::Text, PLAIN, false, &[], false),
+    ("$conf", Kind::Text, PLAIN, false, &[], false),
+    ("$stars", Kind::Text, PLAIN, false, &[], false),
 ];
 
 const CONSTANTS: &[(&str, Constant)] = &[

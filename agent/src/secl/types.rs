@@ -97,8 +97,63 @@ pub trait Scheme {
     fn variable(&self, name: &str) -> Option<Field>;
     /// Every field name, for suggestions.
     fn names(&self) -> Vec<String>;
+    /// Every variable's name, for suggestions.
+    fn variables(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// Every event type.
     fn event_types(&self) -> &'static [&'static str];
+}
+
+/// What a formula gives and a variable holds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Value {
+    /// True or false.
+    Bool(bool),
+    /// A number.
+    Int(i64),
+    /// A string.
+    Text(String),
+    /// An address or a network.
+    Ip(IpNet),
+    /// Any number of values of one kind.
+    List(Vec<Value>),
+}
+
+impl Value {
+    /// Its kind, and whether it is a list. An empty list counts as one of strings.
+    pub fn kind(&self) -> (Kind, bool) {
+        match self {
+            Value::Bool(_) => (Kind::Bool, false),
+            Value::Int(_) => (Kind::Int, false),
+            Value::Text(_) => (Kind::Text, false),
+            Value::Ip(_) => (Kind::Ip, false),
+            Value::List(values) => {
+                let first = values.first().map_or(Kind::Text, |value| value.kind().0);
+                (first, true)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Bool(value) => write!(out, "{value}"),
+            Value::Int(value) => write!(out, "{value}"),
+            Value::Text(value) => out.write_str(value),
+            Value::Ip(value) => write!(out, "{value}"),
+            Value::List(values) => {
+                for (place, value) in values.iter().enumerate() {
+                    if place > 0 {
+                        out.write_str(",")?;
+                    }
+                    write!(out, "{value}")?;
+                }
+                Ok(())
+            }
+        }
+    }
 }
 
 /// Something a rule is evaluated on. Nothing here may allocate or block.
@@ -129,7 +184,7 @@ pub trait Record {
 }
 
 /// An address with the length of its network prefix: 32 or 128 for a single address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct IpNet {
     /// The address; bits beyond the prefix do not count.
     pub addr: IpAddr,

@@ -8,11 +8,14 @@ mod names;
 mod operators;
 mod suggest;
 mod value;
+mod variables;
 
 use super::ast::{Array, ArrayKind, Chain, Expression, ExpressionKind, Macro, UnaryOperator};
 use super::ast::{BitOperator, LogicOperator, SumOperator};
 use super::compile::{self, Compiled, Int, IntValue, Ip, Select, Test, Text, Which, MAX_REGISTERS};
+use super::formula::Formula;
 use super::matcher::TextItem;
+use super::template::Template;
 use super::types::{Field, FieldId, Kind, Scheme, TextKind};
 use super::{Error, Macros};
 use names::{Index, View};
@@ -31,16 +34,7 @@ pub(super) fn rule(
     macros: &Macros,
     scheme: &dyn Scheme,
 ) -> Result<Compiled, Error> {
-    let mut checker = Checker {
-        macros,
-        scheme,
-        fields: Vec::new(),
-        events: Vec::new(),
-        registers: Vec::new(),
-        expanding: Vec::new(),
-        depth: 0,
-        nodes: 0,
-    };
+    let mut checker = Checker::new(macros, scheme);
     let test = checker.condition(expression)?;
     let registers = checker
         .registers
@@ -52,6 +46,27 @@ pub(super) fn rule(
         events: checker.events,
         fields: checker.fields,
         registers,
+    })
+}
+
+/// Checks what an action gives to a variable.
+pub(super) fn formula(
+    definition: &Macro,
+    macros: &Macros,
+    scheme: &dyn Scheme,
+) -> Result<Formula, Error> {
+    let mut checker = Checker::new(macros, scheme);
+    let (value, span) = match definition {
+        Macro::Expression(expression) => (checker.value(expression)?, expression.span.clone()),
+        Macro::Array(array) => (checker.array(array)?, array.span.clone()),
+    };
+    let source = value
+        .into_source()
+        .map_err(|message| Error::new(message, span))?;
+    Ok(Formula {
+        source,
+        events: checker.events,
+        fields: checker.fields,
     })
 }
 
@@ -69,6 +84,19 @@ struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
+    fn new(macros: &'a Macros, scheme: &'a dyn Scheme) -> Checker<'a> {
+        Checker {
+            macros,
+            scheme,
+            fields: Vec::new(),
+            events: Vec::new(),
+            registers: Vec::new(),
+            expanding: Vec::new(),
+            depth: 0,
+            nodes: 0,
+        }
+    }
+
     fn count_node(&mut self, span: &Range<usize>) -> Result<(), Error> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
@@ -138,17 +166,20 @@ impl<'a> Checker<'a> {
             ExpressionKind::Integer(value) | ExpressionKind::Duration(value) => {
                 Ok(Value::Int(Int::constant(*value)))
             }
-            ExpressionKind::Text(text) => {
-                without_interpolation(text, span)?;
-                Ok(Value::Text(
-                    Text::Constant(text.as_str().into()),
-                    TextKind::Plain,
-                ))
-            }
-            ExpressionKind::Pattern(text) => {
-                without_interpolation(text, span)?;
-                Ok(Value::Item(TextItem::Pattern(text.clone())))
-            }
+            ExpressionKind::Text(text) => match self.template(text, span)? {
+                Some(template) => Ok(Value::Item(TextItem::Template(template))),
+                None => {
+                    let constant = Text::Constant(text.as_str().into());
+                    Ok(Value::Text(constant, TextKind::Plain))
+                }
+            },
+            ExpressionKind::Pattern(text) => match self.template(text, span)? {
+                Some(template) => Ok(Value::Item(TextItem::Template(Template {
+                    is_pattern: true,
+                    ..template
+                }))),
+                None => Ok(Value::Item(TextItem::Pattern(text.clone()))),
+            },
             ExpressionKind::Regexp(text) => Ok(Value::Item(TextItem::Regexp(text.clone()))),
             ExpressionKind::Ip(net) => Ok(Value::Ip(Ip::Constant(*net))),
         }
@@ -292,22 +323,6 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn variable(&mut self, name: &str, span: &Range<usize>) -> Result<Value, Error> {
-        let Some(field) = self.scheme.variable(name) else {
-            return Err(Error::new(
-                format!("unknown variable `${{{name}}}`"),
-                span.clone(),
-            ));
-        };
-        self.restrict(&field, name, span)?;
-        let which = if field.ty.many {
-            Which::Every
-        } else {
-            Which::Only
-        };
-        Ok(self.read(&field, which, View::Plain))
-    }
-
     fn field(&mut self, word: &str, span: &Range<usize>) -> Result<Value, Error> {
         let placed = |message: String| Error::new(message, span.clone());
         let reference = names::reference(word).map_err(placed)?;
@@ -390,10 +405,15 @@ impl<'a> Checker<'a> {
         Ok(())
     }
 
-    fn read(&mut self, field: &Field, which: Which, view: View) -> Value {
-        if !self.fields.contains(&field.id) {
-            self.fields.push(field.id);
+    /// Keeps that the rule reads this field.
+    fn note(&mut self, field: FieldId) {
+        if !self.fields.contains(&field) {
+            self.fields.push(field);
         }
+    }
+
+    fn read(&mut self, field: &Field, which: Which, view: View) -> Value {
+        self.note(field.id);
         let select = Select {
             field: field.id,
             which,
@@ -442,17 +462,6 @@ fn constants<T: Copy>(first: &IntValue, rest: &[(T, IntValue)]) -> Option<(i64, 
         .map(|(operator, value)| Some((*operator, value.constant()?)))
         .collect();
     Some((first.constant()?, rest?))
-}
-
-fn without_interpolation(text: &str, span: &Range<usize>) -> Result<(), Error> {
-    match text.split_once("${") {
-        Some((_, behind)) if behind.contains('}') => Err(Error::new(
-            "variables within strings and patterns are not available yet; \
-             compare with the variable by itself",
-            span.clone(),
-        )),
-        _ => Ok(()),
-    }
 }
 
 impl Select {

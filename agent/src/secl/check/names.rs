@@ -73,6 +73,21 @@ pub(super) fn lookup(scheme: &dyn Scheme, name: &str) -> Option<(Field, View)> {
     (field.ty.kind == Kind::Text).then_some((field, View::RootDomain))
 }
 
+/// Finds what `${name}` stands for: a variable, a view of one, or else a field.
+pub(super) fn variable(scheme: &dyn Scheme, name: &str) -> Option<(Field, View)> {
+    if let Some(field) = scheme.variable(name) {
+        return Some((field, View::Plain));
+    }
+    let base = name
+        .strip_suffix(".length")
+        .and_then(|base| scheme.variable(base));
+    match base {
+        Some(field) if field.ty.many => Some((field, View::Count)),
+        Some(field) if field.ty.kind == Kind::Text => Some((field, View::Length)),
+        _ => lookup(scheme, name),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,8 @@
 use super::value::{List, Value};
 use crate::secl::ast::{CompareOperator, Membership};
 use crate::secl::compile::{Ip, Order, Quantifier, Select, Test, Text, Which};
-use crate::secl::matcher::{TextItem, TextMatcher};
+use crate::secl::matcher::{self, TextItem, TextMatcher};
+use crate::secl::template::Template;
 use crate::secl::types::TextKind;
 use crate::secl::Error;
 use std::ops::Range;
@@ -127,6 +128,10 @@ fn text(
         return Err(cannot(operator, "strings", spans));
     }
     let item = match right {
+        Value::Item(TextItem::Template(template)) => TextItem::Template(Template {
+            is_pattern: template.is_pattern || matching,
+            ..template
+        }),
         Value::Item(item) => item,
         Value::Text(Text::Constant(text), _) if matching => TextItem::Pattern(text.into()),
         Value::Text(Text::Constant(text), _) => TextItem::Plain(text.into()),
@@ -145,9 +150,7 @@ fn text(
             return Err(Error::new(message, spans.1.clone()));
         }
     };
-    let matcher = TextMatcher::new([&item], kind)
-        .map_err(|(_, message)| Error::new(message, spans.1.clone()))?;
-    Ok(Test::TextIn(left, matcher, Quantifier::Some))
+    text_in(left, kind, &[(item, spans.1.clone())], Quantifier::Some)
 }
 
 fn text_among(left: (Text, TextKind), right: (Text, TextKind), quantifier: Quantifier) -> Test {
@@ -245,12 +248,17 @@ fn text_in(
     items: &[(TextItem, Range<usize>)],
     quantifier: Quantifier,
 ) -> Result<Test, Error> {
-    let matcher = TextMatcher::new(items.iter().map(|(item, _)| item), kind);
-    let matcher = matcher.map_err(|(at, message)| {
+    let placed = |(at, message): (usize, String)| {
         let span = items.get(at).map_or(0..0, |(_, span)| span.clone());
         Error::new(message, span)
-    })?;
-    Ok(Test::TextIn(left, matcher, quantifier))
+    };
+    let all = || items.iter().map(|(item, _)| item);
+    let matcher = TextMatcher::new(all(), kind).map_err(placed)?;
+    let templates = matcher::templates(all(), kind).map_err(placed)?;
+    Ok(match templates.is_empty() {
+        true => Test::TextIn(left, matcher, quantifier),
+        false => Test::TextLike(left, matcher, templates, quantifier),
+    })
 }
 
 fn among(

@@ -1,8 +1,9 @@
 //! Typed parts of an expression while it is checked: values and lists of constants.
 
 use crate::secl::compile::{Int, IntValue, Ip, Test, Text};
+use crate::secl::formula::Source;
 use crate::secl::matcher::TextItem;
-use crate::secl::types::{Constant, IpNet, TextKind};
+use crate::secl::types::{self, Constant, IpNet, TextKind};
 use std::ops::Range;
 
 /// A part of an expression with its type.
@@ -54,8 +55,7 @@ impl Value {
             Value::Test(_) => "a boolean",
             Value::Int(_) => "a number",
             Value::Text(..) => "a string",
-            Value::Item(TextItem::Regexp(_)) => "a regexp",
-            Value::Item(_) => "a pattern",
+            Value::Item(item) => item.describe(),
             Value::Ip(_) => "an IP address",
             Value::List(_) => "a list",
         }
@@ -86,7 +86,40 @@ impl Value {
     }
 }
 
+impl Value {
+    /// What gives it to a variable. The error is a sentence.
+    pub(super) fn into_source(self) -> Result<Source, String> {
+        Ok(match self {
+            Value::Test(test) => Source::Test(test),
+            Value::Int(int) => Source::Int(int),
+            Value::Text(text, _) => Source::Text(text),
+            Value::Ip(ip) => Source::Ip(ip),
+            Value::Item(TextItem::Template(template)) if !template.is_pattern => {
+                Source::Template(template)
+            }
+            Value::Item(item) => return Err(format!("{} is no value", item.describe())),
+            Value::List(list) => Source::Constant(list.into_values()?),
+        })
+    }
+}
+
 impl List {
+    fn into_values(self) -> Result<types::Value, String> {
+        let values: Result<Vec<types::Value>, String> = match self {
+            List::Empty => Ok(Vec::new()),
+            List::Ints(all) => Ok(all.into_iter().map(types::Value::Int).collect()),
+            List::Ips(all) => Ok(all.into_iter().map(types::Value::Ip).collect()),
+            List::Texts(all) => {
+                let text = |(item, _): (TextItem, _)| match item {
+                    TextItem::Plain(text) => Ok(types::Value::Text(text)),
+                    other => Err(format!("{} is no value of a variable", other.describe())),
+                };
+                all.into_iter().map(text).collect()
+            }
+        };
+        values.map(types::Value::List)
+    }
+
     /// What its elements are, with an article.
     fn describe(&self) -> &'static str {
         match self {

@@ -53,9 +53,9 @@ const ERRORS: &[(&str, usize, &str)] = &[
     (
         "process.comm == \"a ${x} b\"",
         17,
-        "variables within strings",
+        "unknown variable `${x}`",
     ),
-    ("process.comm =~ ~\"${x}*\"", 17, "variables within strings"),
+    ("process.comm =~ ~\"${x}*\"", 17, "unknown variable `${x}`"),
     ("process.comm ; 1", 14, "unexpected character `;`"),
     ("(process.uid == 1", 1, "this parenthesis is never closed"),
     (

@@ -411,3 +411,85 @@ fn events_are_those_that_have_every_field() {
     let rule = compiled("process.uid == 0 && process.uid < 1 && process.pid == 1").unwrap();
     assert_eq!(rule.fields().len(), 2);
 }
+
+#[test]
+fn variables_within_strings() {
+    check(
+        &reading(),
+        &[
+            ("open.file.path != \"/etc/${name}\"", false),
+            ("\"/etc/${name}\" == open.file.path", true),
+            ("open.file.path == \"${name}\"", false),
+            ("open.file.name == \"${name}\"", true),
+            ("open.file.name == \"${name}${name}\"", false),
+            ("open.file.path == ~\"/*/${name}\"", true),
+            ("open.file.path == \"/*/${name}\"", false),
+            ("open.file.path =~ \"/*/${name}\"", true),
+            ("open.file.path !~ \"/*/${name}\"", false),
+            ("open.file.path =~ ~\"*/${name}\"", false),
+            ("open.file.path in [\"/x\", ~\"/e*c/${name}\"]", true),
+            ("open.file.path not in [\"/x\", \"/etc/${name}\"]", false),
+            ("process.args =~ ~\"*${name}\"", true),
+            ("process.args =~ ~\"*=${limit} *\"", true),
+            ("process.args =~ ~\"*${open.file.path}*\"", true),
+            ("process.args =~ ~\"*${stars}*\"", false),
+            ("process.argv in [\"--tail=${limit}\"]", true),
+            (
+                "process.argv allin [\"-n\", ~\"*${limit}\", ~\"/etc/${name}\"]",
+                true,
+            ),
+            (
+                "process.ancestors.file.path in [~\"/usr/*bin/${shell}\"]",
+                true,
+            ),
+            (
+                "process.ancestors.file.path in [~\"/usr/*/${name}\"]",
+                false,
+            ),
+            ("open.file.path =~ ~\"/${top}/**\"", true),
+            ("process.file.path =~ ~\"/${top}/**\"", false),
+            ("open.file.extension == \".${conf}\"", true),
+            ("${process.seen.length} == 2", true),
+            ("${name.length} == 6 && ${process.pid} == 100", true),
+        ],
+    );
+}
+
+#[test]
+fn formulas_give_values() {
+    use super::super::types::Value;
+    let text = |text: &str| Value::Text(text.to_owned());
+    let list = |values: &[Value]| Value::List(values.to_vec());
+    for (source, expected) in [
+        ("5", Value::Int(5)),
+        ("\"a\"", text("a")),
+        ("true", Value::Bool(true)),
+        ("process.pid", Value::Int(100)),
+        ("${limit} + 1", Value::Int(4)),
+        ("process.file.path", text("/usr/bin/cat")),
+        (
+            "\"${limit}-${process.pid}:${process.argv}\"",
+            text("3-100:-n,--tail=3,/etc/passwd"),
+        ),
+        ("process.uid > 0", Value::Bool(true)),
+        ("is_cat", Value::Bool(true)),
+        ("[\"a\", \"b\"]", list(&[text("a"), text("b")])),
+        ("[1, 2]", list(&[Value::Int(1), Value::Int(2)])),
+        ("10.0.0.1", Value::Ip("10.0.0.1".parse().unwrap())),
+        (
+            "process.ancestors.pid",
+            list(&[Value::Int(50), Value::Int(20), Value::Int(1)]),
+        ),
+        ("process.ancestors[0].file.name", list(&[text("bash")])),
+        ("${process.seen}", list(&[text("passwd"), text("shadow")])),
+    ] {
+        let parsed = super::parse_macro(source).unwrap();
+        let formula = super::super::formula(&parsed, &super::macros(), &super::TestScheme).unwrap();
+        assert_eq!(
+            formula.evaluate(&reading()),
+            Some(expected.clone()),
+            "{source}"
+        );
+        assert_eq!(formula.kind(), expected.kind(), "{source}");
+    }
+}

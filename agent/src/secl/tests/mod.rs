@@ -45,6 +45,11 @@ fn reading() -> TestRecord {
         .with("host.ports", Held::Ints(vec![22, 443]))
         .texts("$process.seen", &["passwd", "shadow"])
         .int("$limit", 3)
+        .text("$name", "passwd")
+        .text("$shell", "bash")
+        .text("$top", "etc")
+        .text("$conf", "CONF")
+        .text("$stars", "*")
 }
 
 /// A connection to a public address.
