@@ -33,6 +33,8 @@ pub fn check(arguments: &Arguments) -> Exit {
     let options = Options {
         host: Host::read(),
         events: RULE_TYPES.to_vec(),
+        enforcement_disabled: !settings.flag(&keys::ENFORCEMENT_ENABLED),
+        enforcement_sources: settings.list(&keys::ENFORCEMENT_SOURCES).to_vec(),
     };
     let mut rules = RuleSet::load(&sources, &options, &Fields);
     rules.add_unread(&unread);

@@ -101,6 +101,21 @@ keys! {
     SELF_TEST_ENABLED: Flag = "runtime_security_config.self_test.enabled", "true", SystemProbe, "Whether self-tests run, at start and on request.";
     SELF_TEST_SEND_REPORT: Flag = "runtime_security_config.self_test.send_report", "true", SystemProbe, "Whether the result of a self-test is reported as an event.";
     ENFORCEMENT_ENABLED: Flag = "runtime_security_config.enforcement.enabled", "true", SystemProbe, "Whether rules may act, not only report.";
+    ENFORCEMENT_SOURCES: List = "runtime_security_config.enforcement.rule_source_allowed", "file remote-config", SystemProbe, "Sources of policies whose rules may kill.";
+    ENFORCEMENT_EXCLUDE_BINARIES: List = "runtime_security_config.enforcement.exclude_binaries", "", SystemProbe, "Paths of programs whose processes are never killed.";
+    ENFORCEMENT_ONLY_CGROUP: Text = "runtime_security_config.enforcement.only_cgroup", "", SystemProbe, "Path of the cgroup outside of which nothing is killed; no limit when empty.";
+    DISARMER_CONTAINER_ENABLED: Flag = "runtime_security_config.enforcement.disarmer.container.enabled", "true", SystemProbe, "Whether a rule stops killing when it hits many containers.";
+    DISARMER_CONTAINER_MAX: Count = "runtime_security_config.enforcement.disarmer.container.max_allowed", "5", SystemProbe, "Containers that a rule may hit in one period.";
+    DISARMER_CONTAINER_PERIOD: Duration = "runtime_security_config.enforcement.disarmer.container.period", "1m", SystemProbe, "Period in which the hit containers are counted.";
+    DISARMER_EXECUTABLE_ENABLED: Flag = "runtime_security_config.enforcement.disarmer.executable.enabled", "true", SystemProbe, "Whether a rule stops killing when it hits many programs.";
+    DISARMER_EXECUTABLE_MAX: Count = "runtime_security_config.enforcement.disarmer.executable.max_allowed", "5", SystemProbe, "Programs that a rule may hit in one period.";
+    DISARMER_EXECUTABLE_PERIOD: Duration = "runtime_security_config.enforcement.disarmer.executable.period", "1m", SystemProbe, "Period in which the hit programs are counted.";
+    HASH_ENABLED: Flag = "runtime_security_config.hash_resolver.enabled", "true", SystemProbe, "Whether files are hashed for rules that ask for it.";
+    HASH_EVENT_TYPES: List = "runtime_security_config.hash_resolver.event_types", "exec open", SystemProbe, "Event types whose files are hashed.";
+    HASH_MAX_FILE_SIZE: Count = "runtime_security_config.hash_resolver.max_file_size", "5242880", SystemProbe, "Bytes of the largest file that is hashed.";
+    HASH_MAX_RATE: Count = "runtime_security_config.hash_resolver.max_hash_rate", "500", SystemProbe, "Files that are hashed in a second.";
+    HASH_ALGORITHMS: List = "runtime_security_config.hash_resolver.hash_algorithms", "sha1 sha256", SystemProbe, "Hashes that are computed: md5, sha1, sha256; ssdeep is not supported.";
+    HASH_CACHE_SIZE: Count = "runtime_security_config.hash_resolver.cache_size", "500", SystemProbe, "Files whose hashes are remembered.";
     INTERFACES_INCLUDE: List = "runtime_security_config.network.interfaces_include", "", SystemProbe, "Names or patterns (*) of the network interfaces that may be touched; all of them when empty.";
     #[env("DD_SYSTEM_PROBE_BTF_PATH")]
     BTF_PATH: Text = "system_probe_config.btf_path", "", SystemProbe, "File with the types of this kernel, where the kernel does not offer them itself.";

@@ -1,6 +1,7 @@
 //! One expression to a condition for each event type that it can be about.
 
 use super::error::Error;
+use super::fim;
 use crate::secl::ast::{Array, ArrayKind, Chain, Expression, ExpressionKind, Macro};
 use crate::secl::{self, Macros, Scheme};
 use std::collections::HashSet;
@@ -53,9 +54,9 @@ const EVENT_TYPES: &[&str] = &[
     "unshare",
     "utimes",
 ];
-/// First parts of fields that several event types share (`network.*`, `fim.write.*`). They say
+/// First parts of fields that several event types share (`network.*`). They say
 /// something about an event type only when the field is not known.
-const SHARED_PREFIXES: &[&str] = &["fim", "network"];
+const SHARED_PREFIXES: &[&str] = &["network"];
 
 /// Compiles an expression once for each enabled event type that it can be about.
 pub fn compile(
@@ -69,6 +70,10 @@ pub fn compile(
     }
     let parsed = secl::parse(expression).map_err(Error::Syntax)?;
     let prefixes = prefixes(&parsed, macros);
+    let is_virtual = |name: &str| name.starts_with(fim::PREFIX);
+    if names(&parsed, macros).iter().any(|name| is_virtual(name)) {
+        return expand(&parsed, macros, scheme, enabled);
+    }
     let disabled = |one: &&str| EVENT_TYPES.contains(one) && !enabled.contains(one);
     if prefixes.iter().any(disabled) {
         return Err(Error::EventDisabled);
@@ -96,13 +101,46 @@ pub fn compile(
     Ok(all)
 }
 
+/// A rule on `fim.write`: once for each enabled event type that this stands for.
+fn expand(
+    parsed: &Expression,
+    macros: &Macros,
+    scheme: &dyn Scheme,
+    enabled: &[&'static str],
+) -> Result<Vec<(&'static str, secl::Compiled)>, Error> {
+    let others = prefixes(parsed, macros);
+    let names_event = |one: &&str| EVENT_TYPES.contains(one) || SHARED_PREFIXES.contains(one);
+    if others.iter().any(names_event) {
+        return Err(Error::SeveralEvents);
+    }
+    let mut all = Vec::new();
+    for event in fim::event_types().filter(|event| enabled.contains(event)) {
+        for (expression, macros) in fim::expand(parsed, macros, event) {
+            let compiled = secl::compile(&expression, &macros, scheme);
+            all.push((event, compiled.map_err(Error::Expression)?));
+        }
+    }
+    match all.is_empty() {
+        true => Err(Error::EventDisabled),
+        false => Ok(all),
+    }
+}
+
 /// First parts of the dotted names in an expression and in the macros that it uses.
 fn prefixes<'a>(expression: &'a Expression, macros: &'a Macros) -> HashSet<&'a str> {
+    let names = names(expression, macros).into_iter();
+    names
+        .filter_map(|name| Some(name.split_once('.')?.0))
+        .collect()
+}
+
+/// The dotted names in an expression and in the macros that it uses.
+fn names<'a>(expression: &'a Expression, macros: &'a Macros) -> HashSet<&'a str> {
     let mut names = Names {
         macros,
         macros_seen: HashSet::new(),
         pending: Vec::new(),
-        prefixes: HashSet::new(),
+        found: HashSet::new(),
     };
     names.expression(expression);
     // One macro after the other, so that a long chain of macros is no deep recursion.
@@ -112,7 +150,7 @@ fn prefixes<'a>(expression: &'a Expression, macros: &'a Macros) -> HashSet<&'a s
             Macro::Array(array) => names.array(array),
         }
     }
-    names.prefixes
+    names.found
 }
 
 /// A walk over the names of an expression and of the macros that it uses, each macro once.
@@ -120,7 +158,7 @@ struct Names<'a> {
     macros: &'a Macros,
     macros_seen: HashSet<&'a str>,
     pending: Vec<&'a Macro>,
-    prefixes: HashSet<&'a str>,
+    found: HashSet<&'a str>,
 }
 
 impl<'a> Names<'a> {
@@ -163,8 +201,8 @@ impl<'a> Names<'a> {
             if self.macros_seen.insert(name) {
                 self.pending.push(definition);
             }
-        } else if let Some((prefix, _)) = name.split_once('.') {
-            self.prefixes.insert(prefix);
+        } else if name.contains('.') {
+            self.found.insert(name);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Why a rule or macro does not load, in the words of the reports.
 
+use super::action;
 use super::condition::filter;
 use super::file::keys;
 use super::merge;
@@ -30,6 +31,12 @@ pub enum Error {
     Expression(secl::Error),
     /// Its expression is about no event type.
     NoEvent,
+    /// It is about all ways to write a file and about one event type besides.
+    SeveralEvents,
+    /// One of its actions is refused.
+    Action(action::Error),
+    /// What its limiter goes by is no field of its events.
+    LimiterToken(String),
     /// It is about event types that are not enabled.
     EventDisabled,
 }
@@ -72,6 +79,14 @@ impl fmt::Display for Error {
             Error::Syntax(error) => write!(f, "syntax error `{error}`"),
             Error::Expression(error) => error.fmt(f),
             Error::NoEvent => f.write_str("no event in the rule definition"),
+            Error::SeveralEvents => {
+                f.write_str("multiple event categories in the same rule expansion")
+            }
+            Error::Action(error) => error.fmt(f),
+            Error::LimiterToken(field) => write!(
+                f,
+                "limiter_token `{field}` is no field of the rule's event type"
+            ),
             Error::EventDisabled => f.write_str("event type not enabled"),
         }
     }

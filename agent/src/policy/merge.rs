@@ -3,6 +3,7 @@
 //! Definitions enter in load order, one for each id leaves. Conditions are judged before, so
 //! definitions that do not count on this host never meet here.
 
+use super::action;
 use super::file::definition::{Combine, Macro, OverrideField, Rule};
 use std::fmt;
 
@@ -46,6 +47,10 @@ pub struct MergedRule {
     pub expression: Origin,
     /// The later definitions that changed it.
     pub modified_by: Vec<Origin>,
+    /// Its actions, once they were read.
+    pub actions: Vec<action::definition::Definition>,
+    /// Its actions are wrong, which is reported already.
+    pub is_refused: bool,
 }
 
 impl MergedRule {
@@ -56,6 +61,8 @@ impl MergedRule {
             origin,
             expression: origin,
             modified_by: Vec::new(),
+            actions: Vec::new(),
+            is_refused: false,
         }
     }
 

@@ -2,20 +2,24 @@
 //!
 //! [`read_directory`] fetches bytes, [`RuleSet::load`] turns them into rules: YAML and typed
 //! definitions ([`file`]), conditions on host and version ([`condition`]), joining of definitions
-//! with the same id ([`merge`]), compilation by [`crate::secl`] ([`compile`]); [`load`] leads
+//! with the same id ([`merge`]), compilation by [`crate::secl`] ([`compile`]), actions ([`action`])
+//! and the variables that they set ([`variable`]); [`load`] leads
 //! through these steps. What went wrong, and where, is in the [`Report`]; a rule that does not
 //! load never keeps the others from running. Which events exist is told by the caller; acting on
 //! a match is the caller's too.
 
+pub mod action;
 pub mod compile;
 pub mod condition;
 pub mod error;
 pub mod file;
+pub mod fim;
 pub mod limiter;
 pub mod load;
 pub mod merge;
 pub mod report;
 pub mod rule;
+pub mod variable;
 
 pub use condition::host::Host;
 pub use file::position::Location;

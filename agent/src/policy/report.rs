@@ -76,6 +76,9 @@ pub struct RuleReport {
     /// Its product tags.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub product_tags: Vec<String>,
+    /// Its actions, as written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<serde_yaml::Value>,
     /// Names of the policies that changed it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub modified_by: Vec<String>,

@@ -1,8 +1,9 @@
 //! One rule that is ready to be evaluated, with what its events say about it.
 
+use super::action::Action;
 use super::file::definition;
 use super::limiter::Limiter;
-use crate::secl;
+use crate::secl::{self, Record};
 use std::collections::BTreeMap;
 
 /// A compiled rule.
@@ -30,10 +31,8 @@ pub struct Rule {
     pub priority: i64,
     /// The expression as written.
     pub expression_text: String,
-    /// Its actions as written.
-    pub actions: Vec<serde_yaml::Value>,
-    /// The fields whose values each get a limiter of their own, as written.
-    pub limiter_token: Vec<String>,
+    /// What it does when it matches.
+    pub actions: Vec<Action>,
     /// The condition.
     pub compiled: secl::Compiled,
     /// Its rate limiter.
@@ -46,6 +45,8 @@ impl Rule {
         definition: &definition::Rule,
         policy: (&str, &str),
         compiled: secl::Compiled,
+        actions: Vec<Action>,
+        limiter: Limiter,
     ) -> Rule {
         let (policy_name, policy_version) = policy;
         Rule {
@@ -60,15 +61,14 @@ impl Rule {
             group_id: definition.group_id.clone(),
             priority: definition.priority,
             expression_text: definition.expression.clone(),
-            actions: definition.actions.clone(),
-            limiter_token: definition.limiter_token.clone(),
+            actions,
             compiled,
-            limiter: Limiter::new(definition.every),
+            limiter,
         }
     }
 
     /// Whether a match at `now_ns` (monotonic nanoseconds) may become an event.
-    pub fn allow(&self, now_ns: u64) -> bool {
-        self.limiter.allow(now_ns)
+    pub fn allow(&self, record: &dyn Record, now_ns: u64) -> bool {
+        self.limiter.allow(record, now_ns)
     }
 }

@@ -60,7 +60,7 @@ impl Pipeline {
 
     fn judge(&mut self, event: &Event, now: u64) {
         for rule in self.rules.rules(event.kind.name()) {
-            if !rule.compiled.matches(event) || !rule.allow(now) {
+            if !rule.compiled.matches(event) || !rule.allow(event, now) {
                 continue;
             }
             self.line.clear();

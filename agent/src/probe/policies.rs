@@ -29,6 +29,8 @@ impl Policies {
             options: policy::Options {
                 host: policy::Host::read(),
                 events: event_types(&settings.mode()),
+                enforcement_disabled: !settings.flag(&keys::ENFORCEMENT_ENABLED),
+                enforcement_sources: settings.list(&keys::ENFORCEMENT_SOURCES).to_vec(),
             },
         }
     }

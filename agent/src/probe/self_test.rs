@@ -345,8 +345,8 @@ mod tests {
         for name in ["plain", "it's", "\"quoted\"", "back\\slash"] {
             test.directory = Path::new("/tmp").join(name);
             let options = crate::policy::Options {
-                host: crate::policy::Host::default(),
                 events: crate::event::types::RULE_TYPES.to_vec(),
+                ..crate::policy::Options::default()
             };
             let rules =
                 crate::policy::RuleSet::load(&[test.policy()], &options, &crate::event::Fields);

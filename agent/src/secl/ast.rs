@@ -91,6 +91,16 @@ pub enum Macro {
     Array(Array),
 }
 
+impl Macro {
+    /// The field of that name and nothing else.
+    pub fn field(name: &str) -> Macro {
+        Macro::Expression(Expression {
+            kind: ExpressionKind::Identifier(name.to_owned()),
+            span: 0..name.len(),
+        })
+    }
+}
+
 /// `&&` and `||`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogicOperator {

@@ -27,6 +27,15 @@ pub(super) enum Source {
 }
 
 impl Formula {
+    /// Always the same value.
+    pub fn constant(value: Value) -> Formula {
+        Formula {
+            source: Source::Constant(value),
+            events: Vec::new(),
+            fields: Vec::new(),
+        }
+    }
+
     /// The event types that have every field of it. Empty means any.
     pub fn events(&self) -> &[&'static str] {
         &self.events

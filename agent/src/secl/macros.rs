@@ -39,6 +39,14 @@ impl Macros {
         Ok(())
     }
 
+    /// The same macros, each changed by `change`.
+    pub fn map(&self, change: impl Fn(&Macro) -> Macro) -> Macros {
+        let by_id = self.by_id.iter();
+        Macros {
+            by_id: by_id.map(|(id, one)| (id.clone(), change(one))).collect(),
+        }
+    }
+
     /// The macro of that id.
     pub fn get(&self, id: &str) -> Option<&Macro> {
         self.by_id.get(id)

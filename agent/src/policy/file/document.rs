@@ -65,7 +65,6 @@ impl<'a> Document<'a> {
         }
         report.version = read.version;
         report.warnings = read.warnings;
-        report.warnings.extend(not_applied(&read.rules));
         report.rules = read
             .rules
             .iter()
@@ -135,35 +134,11 @@ fn first_report(file: &str, id: &str) -> RuleReport {
         message: String::new(),
         tags: BTreeMap::new(),
         product_tags: Vec::new(),
+        actions: Vec::new(),
         modified_by: Vec::new(),
         place: Place {
             file: file.to_owned(),
             location: None,
         },
     }
-}
-
-/// Sentences about keys that are understood and not carried out.
-fn not_applied(rules: &[Item<definition::Rule>]) -> Vec<String> {
-    let rules = || {
-        rules
-            .iter()
-            .filter_map(|item| item.definition.as_ref().ok())
-    };
-    let actions = rules().filter(|rule| !rule.actions.is_empty()).count();
-    let tokens = rules()
-        .filter(|rule| !rule.limiter_token.is_empty())
-        .count();
-    let mut sentences = Vec::new();
-    if actions > 0 {
-        sentences.push(format!(
-            "actions are not carried out yet; rules with actions: {actions}"
-        ));
-    }
-    if tokens > 0 {
-        sentences.push(format!(
-            "limiter_token is not applied yet, such a rule has one limiter; rules with it: {tokens}"
-        ));
-    }
-    sentences
 }

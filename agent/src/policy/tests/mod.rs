@@ -1,5 +1,6 @@
 //! Tests of whole loads, with the real fields and hand-made events.
 
+mod actions;
 mod default_policy;
 mod loading;
 
@@ -10,5 +11,6 @@ fn options() -> Options {
     Options {
         host: Host::default(),
         events: RULE_TYPES.to_vec(),
+        ..Options::default()
     }
 }

@@ -4,18 +4,24 @@
 //! every rule is compiled on its own. Nothing fails as a whole: what is wrong goes to the report
 //! with its place, and the rest is loaded.
 
-use super::compile;
-use super::condition::filter::Filters;
-use super::condition::host::Host;
-use super::error::Error;
-use super::file::definition;
-use super::file::document::{Document, List};
-use super::file::source::{ReadError, Source};
-use super::merge::{self, MergedRule, Origin};
-use super::report::{Place, PolicyReport, Problem, Report, RuleReport, Status};
-use super::rule::Rule;
+use crate::policy::action::Surroundings;
+use crate::policy::compile;
+use crate::policy::condition::filter::Filters;
+use crate::policy::condition::host::Host;
+use crate::policy::error::Error;
+use crate::policy::file::definition;
+use crate::policy::file::document::{Document, List};
+use crate::policy::file::source::{ReadError, Source};
+use crate::policy::limiter::Limiter;
+use crate::policy::merge::{self, MergedRule, Origin};
+use crate::policy::report::{Place, PolicyReport, Problem, Report, RuleReport, Status};
+use crate::policy::rule::Rule;
+use crate::policy::variable::Declarations;
 use crate::secl::{self, Macros, Scheme};
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+
+mod actions;
 
 /// What a load depends on besides the policies.
 #[derive(Debug, Clone, Default)]
@@ -24,13 +30,18 @@ pub struct Options {
     pub host: Host,
     /// The event types that rules can be about on this host.
     pub events: Vec<&'static str>,
+    /// Whether rules that kill are refused.
+    pub enforcement_disabled: bool,
+    /// The sources whose rules may kill; every source when empty.
+    pub enforcement_sources: Vec<String>,
 }
 
 /// The rules that run, by event type.
 #[derive(Debug, Default)]
 pub struct RuleSet {
-    rules: BTreeMap<&'static str, Vec<Rule>>,
+    rules: BTreeMap<&'static str, Vec<Rc<Rule>>>,
     report: Report,
+    declarations: Declarations,
 }
 
 impl RuleSet {
@@ -49,23 +60,32 @@ impl RuleSet {
             loader.report.policies.push(report);
         }
         let macros = loader.macros();
-        let rules = loader.rules();
-        let mut set = RuleSet::default();
-        for merged in rules {
-            loader.compile(&merged, &macros, &mut set.rules);
+        let mut merged = loader.rules();
+        let declarations = loader.declare(&mut merged, &macros);
+        let mut rules = BTreeMap::new();
+        for merged in &merged {
+            loader.compile(merged, &macros, &declarations.scheme(scheme), &mut rules);
         }
         loader
             .report
             .policies
             .iter_mut()
             .for_each(PolicyReport::settle);
-        set.report = loader.report;
-        set
+        RuleSet {
+            rules,
+            report: loader.report,
+            declarations,
+        }
     }
 
     /// Adds the files that [`super::read_directory`] could not read to the report.
     pub fn add_unread(&mut self, errors: &[ReadError]) {
         self.report.add_unread(errors);
+    }
+
+    /// The variables that its actions set; to be taken once, for a [`super::variable::Store`].
+    pub fn take_declarations(&mut self) -> Declarations {
+        std::mem::take(&mut self.declarations)
     }
 
     /// What became of every policy and rule.
@@ -74,13 +94,13 @@ impl RuleSet {
     }
 
     /// The rules about one event type, in load order.
-    pub fn rules(&self, event: &str) -> &[Rule] {
+    pub fn rules(&self, event: &str) -> &[Rc<Rule>] {
         self.rules.get(event).map_or(&[], Vec::as_slice)
     }
 
     /// Every rule, by event type.
     pub fn all(&self) -> impl Iterator<Item = &Rule> {
-        self.rules.values().flatten()
+        self.rules.values().flatten().map(|rule| &**rule)
     }
 
     /// The event types with at least one rule.
@@ -246,33 +266,57 @@ impl<'a> Loader<'a> {
         &mut self,
         merged: &MergedRule,
         macros: &Macros,
-        rules: &mut BTreeMap<&'static str, Vec<Rule>>,
+        scheme: &dyn Scheme,
+        rules: &mut BTreeMap<&'static str, Vec<Rc<Rule>>>,
     ) {
         self.describe(merged);
         if merged.rule.disabled {
             return self.disable(merged);
         }
-        let compiled = compile::compile(
-            &merged.rule.expression,
+        if merged.is_refused {
+            return;
+        }
+        let around = Surroundings {
             macros,
-            self.scheme,
-            &self.options.events,
-        );
-        match compiled {
-            Ok(compiled) => {
-                let policy = self.report.policies.get(merged.origin.policy);
-                let policy = policy.map_or(("", ""), |one| (&one.name, &one.version));
-                for (event, compiled) in compiled {
-                    let rule = Rule::new(&merged.rule, policy, compiled);
-                    rules.entry(event).or_default().push(rule);
+            scheme,
+            enforcement: !self.options.enforcement_disabled,
+        };
+        match self.ready(merged, &around) {
+            Ok(ready) => {
+                for (event, rule) in ready {
+                    rules.entry(event).or_default().push(Rc::new(rule));
                 }
             }
-            Err(error) => {
-                let place = self.expression_place(merged, &error);
-                for origin in merged.origins() {
-                    self.rule_error(origin, &error, place.clone());
-                }
-            }
+            Err(error) => self.refuse(merged, &error),
+        }
+    }
+
+    /// The rules that a definition becomes: one for each event type that it is about.
+    fn ready(
+        &self,
+        merged: &MergedRule,
+        around: &Surroundings<'_>,
+    ) -> Result<Vec<(&'static str, Rule)>, Error> {
+        let expression = &merged.rule.expression;
+        let (macros, scheme) = (around.macros, around.scheme);
+        let compiled = compile::compile(expression, macros, scheme, &self.options.events)?;
+        let policy = self.report.policies.get(merged.origin.policy);
+        let (name, version) = policy.map_or(("", ""), |one| (&one.name, &one.version));
+        let source = policy.map_or("", |one| one.source);
+        let ready = compiled.into_iter().map(|(event, compiled)| {
+            let actions = self.actions(merged, event, source, around)?;
+            let limiter = limiter(&merged.rule, event, scheme)?;
+            let rule = Rule::new(&merged.rule, (name, version), compiled, actions, limiter);
+            Ok((event, rule))
+        });
+        ready.collect()
+    }
+
+    /// Reports an error in all entries of a rule.
+    fn refuse(&mut self, merged: &MergedRule, error: &Error) {
+        let place = self.expression_place(merged, error);
+        for origin in merged.origins() {
+            self.rule_error(origin, error, place.clone());
         }
     }
 
@@ -299,6 +343,7 @@ impl<'a> Loader<'a> {
                 report.tags.clone_from(&merged.rule.tags);
                 report.product_tags.clone_from(&merged.rule.product_tags);
                 report.modified_by.clone_from(&modified_by);
+                report.actions.clone_from(&merged.rule.actions);
             }
         }
     }
@@ -310,6 +355,20 @@ impl<'a> Loader<'a> {
             }
         }
     }
+}
+
+/// The limiter of a rule on one event type.
+fn limiter(rule: &definition::Rule, event: &str, scheme: &dyn Scheme) -> Result<Limiter, Error> {
+    let field = |name: &String| {
+        let wrong = || Error::LimiterToken(name.clone());
+        let field = scheme.field(name).ok_or_else(wrong)?;
+        let is_there = field.events.is_empty() || field.events.contains(&event);
+        is_there
+            .then_some((field.id, field.ty.kind))
+            .ok_or_else(wrong)
+    };
+    let token: Result<Vec<_>, Error> = rule.limiter_token.iter().map(field).collect();
+    Ok(Limiter::new(rule.every, token?))
 }
 
 fn is_identifier(id: &str) -> bool {

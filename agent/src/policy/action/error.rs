@@ -1,0 +1,186 @@
+//! Why an action is refused.
+
+use crate::policy::file::keys;
+use crate::secl::{self, Kind};
+use std::fmt;
+
+/// Why an action is refused; the rule that has it does not load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// A key has a value of the wrong shape.
+    Shape(keys::Error),
+    /// An item names no action.
+    NoAction,
+    /// An item names more than one action.
+    SeveralActions,
+    /// A rule has more actions than are carried out.
+    TooManyActions(usize),
+    /// A variable has no name.
+    NoVariableName,
+    /// A variable's name has characters that names do not have.
+    VariableName(String),
+    /// A variable gets no value.
+    NoValue,
+    /// A variable gets its value from several places.
+    SeveralValues,
+    /// The value before the first one is of another type.
+    DefaultType(Kind, Kind),
+    /// Nothing says which type a variable has.
+    Untyped(String),
+    /// Two actions give values of different types to a variable.
+    Conflict(String, Kind, Kind),
+    /// The name belongs to the agent.
+    Reserved(String),
+    /// There are more variables than are kept.
+    TooMany,
+    /// Only processes have children.
+    Inherited,
+    /// Only variables of processes can belong to another process.
+    ScopeFieldScope,
+    /// The field that names the process is none.
+    ScopeField {
+        /// As written.
+        field: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// What a variable gets is no valid expression or field.
+    Value {
+        /// As written.
+        text: String,
+        /// What is wrong with it.
+        error: secl::Error,
+    },
+    /// A filter is no valid expression.
+    Filter {
+        /// As written.
+        filter: String,
+        /// What is wrong with it.
+        error: secl::Error,
+    },
+    /// A filter or field is about other event types than its rule.
+    Unavailable {
+        /// As written.
+        what: String,
+        /// The event type of the rule.
+        event: String,
+        /// The event types that have it.
+        available: String,
+    },
+    /// There is no such scope for this action.
+    Scope(String),
+    /// Rules may not act.
+    EnforcementDisabled,
+    /// Rules from such a source may not act.
+    Source(&'static str),
+    /// No signal is named.
+    NoSignal,
+    /// There is no such signal.
+    Signal(String),
+    /// Events of that type have no file that is hashed without being named.
+    HashField(String),
+    /// Events of that type do not have that file.
+    HashIncompatible {
+        /// The file's field.
+        field: String,
+        /// The event type of the rule.
+        event: String,
+    },
+    /// There is no such log level, or none is named.
+    LogLevel,
+    /// The packet filter is empty.
+    NoPacketFilter,
+    /// A core dump of nothing.
+    EmptyCoreDump,
+}
+
+impl std::error::Error for Error {}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Shape(error) => error.fmt(f),
+            Error::NoAction => f.write_str(
+                "either `set`, `kill`, `hash`, `log`, `network_filter` or `coredump` section of \
+                 an action must be specified",
+            ),
+            Error::SeveralActions => f.write_str("only one action can be specified"),
+            Error::TooManyActions(most) => write!(f, "a rule can have {most} actions"),
+            Error::NoVariableName => f.write_str("variable name is empty"),
+            Error::VariableName(name) => write!(
+                f,
+                "variable name `{name}`: letters, digits, `_` and `.` only"
+            ),
+            Error::NoValue => {
+                f.write_str("either 'value', 'field' or 'expression' must be specified")
+            }
+            Error::SeveralValues => {
+                f.write_str("only one of 'value', 'field' and 'expression' can be specified")
+            }
+            Error::DefaultType(default, value) => write!(
+                f,
+                "'default_value' and 'value' must be of the same type ({} != {})",
+                default.name(),
+                value.name()
+            ),
+            Error::Untyped(name) => write!(
+                f,
+                "failed to infer type for variable '{name}', please set 'default_value'"
+            ),
+            Error::Conflict(name, first, second) => write!(
+                f,
+                "conflicting types for variable '{name}': {} here, {} before",
+                second.name(),
+                first.name()
+            ),
+            Error::Reserved(name) => {
+                write!(f, "variable '{name}' is the agent's own and cannot be set")
+            }
+            Error::TooMany => f.write_str("there are too many variables; set fewer"),
+            Error::Inherited => {
+                f.write_str("only variables scoped to process can be marked as inherited")
+            }
+            Error::ScopeFieldScope => {
+                f.write_str("only variables scoped to process can have a custom scope_field")
+            }
+            Error::ScopeField { field, reason } => {
+                write!(f, "scope_field `{field}` error: {reason}")
+            }
+            Error::Value { text, error } => write!(f, "value `{text}` error: {error}"),
+            Error::Filter { filter, error } => write!(f, "filter `{filter}` error: {error}"),
+            Error::Unavailable {
+                what,
+                event,
+                available,
+            } => write!(
+                f,
+                "field `{what}` not available for event type `{event}`, available for `[{available}]`"
+            ),
+            Error::Scope(scope) => write!(f, "invalid scope '{scope}'"),
+            Error::EnforcementDisabled => f.write_str("'kill' action is disabled globally"),
+            Error::Source(source) => write!(
+                f,
+                "'kill' action is not allowed for rules from source `{source}`"
+            ),
+            Error::NoSignal => {
+                f.write_str("a valid signal has to be specified to the 'kill' action")
+            }
+            Error::Signal(name) => write!(f, "unsupported signal '{name}'"),
+            Error::HashField(event) => {
+                write!(f, "`field` attribute is mandatory for '{event}' rules")
+            }
+            Error::HashIncompatible { field, event } => {
+                write!(f, "field '{field}' is not compatible with '{event}' rules")
+            }
+            Error::LogLevel => {
+                f.write_str("a valid log level must be specified to the 'log' action")
+            }
+            Error::NoPacketFilter => {
+                f.write_str("a valid BPF filter must be specified to the 'network_filter' action")
+            }
+            Error::EmptyCoreDump => {
+                f.write_str("one of 'process', 'mount' and 'dentry' must be true in 'coredump'")
+            }
+        }
+    }
+}
