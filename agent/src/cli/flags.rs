@@ -263,6 +263,14 @@ pub static COMMANDS: &[Command] = &[
         run: runtime::self_test_runner,
     },
     Command {
+        words: &["hash-worker"],
+        roles: AGENT,
+        flags: &[],
+        raw: true,
+        help: "",
+        run: runtime::hash_worker,
+    },
+    Command {
         words: &["self-test-trigger"],
         roles: AGENT,
         flags: &[],

@@ -13,7 +13,7 @@ pub mod types;
 pub mod wire;
 
 pub use fields::Fields;
-pub use model::{Body, Cgroup, Event, File, Flags, HostInfo, Names, PathSource};
+pub use model::{Body, Cgroup, Event, File, Flags, Hashes, HostInfo, Names, PathSource};
 pub use process::{Image, Process, ProcessInfo};
 pub use types::EventType;
 

@@ -83,6 +83,40 @@ pub struct File {
     pub modified: u64,
     /// Change time.
     pub changed: u64,
+    /// Hashes of the content, once a rule has asked for them.
+    pub hashes: OnceCell<Hashes>,
+}
+
+/// Hashes of a file's content, or why there are none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hashes {
+    state: String,
+    all: Vec<String>,
+}
+
+impl Hashes {
+    /// The state, such as `Done` or `FileTooBig`, and the hashes as `algorithm:hexadecimal`.
+    pub fn new(state: &str, all: Vec<String>) -> Hashes {
+        Hashes {
+            state: state.to_owned(),
+            all,
+        }
+    }
+
+    /// The state.
+    pub fn state(&self) -> &str {
+        &self.state
+    }
+
+    /// The hashes.
+    pub fn all(&self) -> &[String] {
+        &self.all
+    }
+
+    /// Whether the content was hashed.
+    pub fn is_done(&self) -> bool {
+        self.state == "Done"
+    }
 }
 
 impl File {
@@ -260,6 +294,41 @@ impl Event {
         match &self.body {
             Body::File { file, .. } => file,
             _ => &self.process.image.file,
+        }
+    }
+
+    /// The file that a field such as `exec.file` or `process.parent.file` names.
+    pub fn file_of(&self, field: &str) -> Option<&File> {
+        let process = &*self.process;
+        match field {
+            "exec.file" | "exit.file" | "process.file" => Some(&process.image.file),
+            "exec.interpreter.file" | "exit.interpreter.file" | "process.interpreter.file" => {
+                process.image.interpreter.as_ref()
+            }
+            "process.parent.file" => process.parent.as_ref().map(|parent| &parent.image.file),
+            "process.parent.interpreter.file" => {
+                process.parent.as_ref()?.image.interpreter.as_ref()
+            }
+            _ => match &self.body {
+                Body::File { file, .. }
+                    if field.strip_suffix(".file") == Some(self.kind.name()) =>
+                {
+                    Some(file)
+                }
+                _ => None,
+            },
+        }
+    }
+
+    /// Notes the hashes of the file that a field names.
+    pub fn set_hashes(&self, field: &str, hashes: &Hashes) {
+        if let Some(file) = self.file_of(field) {
+            // What was noted first is of the same content.
+            let _ = file.hashes.set(hashes.clone());
+        }
+        self.process.forget_json();
+        if let Some(parent) = &self.process.parent {
+            parent.forget_json();
         }
     }
 

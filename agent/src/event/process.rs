@@ -290,6 +290,11 @@ impl Process {
         self.info.pid == 2 || self.info.ppid == 2
     }
 
+    /// Something that the JSON shows has changed.
+    pub(super) fn forget_json(&self) {
+        self.json.take();
+    }
+
     /// The JSON that `make` writes for this role, made once and kept until something that it
     /// shows changes.
     pub(super) fn cached_json(&self, role: JsonRole, make: impl FnOnce() -> String) -> Rc<str> {

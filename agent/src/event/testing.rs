@@ -27,6 +27,7 @@ pub(crate) fn file(path: &str) -> File {
         links: 1,
         modified: NOW - 86_400_000_000_000,
         changed: NOW - 3_600_000_000_000,
+        ..File::default()
     }
 }
 

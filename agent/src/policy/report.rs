@@ -186,6 +186,16 @@ impl PolicyReport {
         })
     }
 
+    /// Name, version, source and state, as a JSON object.
+    pub fn identity(&self) -> serde_json::Value {
+        serde_json::json!({
+            "name": self.name,
+            "version": self.version,
+            "source": self.source,
+            "status": self.status,
+        })
+    }
+
     /// Everything wrong in it, in the order of the file.
     pub fn problems(&self) -> Vec<Problem> {
         let rules = self.missing().map(RuleReport::problem);

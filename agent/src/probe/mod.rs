@@ -4,23 +4,38 @@
 //! or a command ends it. Nothing in a turn waits: sockets are non-blocking, the self-test is a
 //! child whose output is polled.
 
+mod actions;
 mod agent;
 mod commands;
 mod connection;
+mod heartbeat;
 mod pipeline;
 mod policies;
 pub mod runner;
 pub mod self_test;
 mod status;
+mod subject;
 mod subscribers;
 mod subscription;
+mod variables;
 
 use std::fmt;
 use std::io;
+use std::time::SystemTime;
 
 use crate::config::Settings;
 use crate::kernel;
 use crate::sys::socket;
+
+pub use actions::worker;
+
+/// The time in nanoseconds since the epoch.
+fn unix_now() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
 
 /// What the command line adds to the settings.
 #[derive(Clone, Debug, Default)]

@@ -1,45 +1,72 @@
-//! From a record to the lines that readers get.
+//! The way of an event through this process: decode, resolve, judge, act, write, publish.
 //!
-//! Decode, resolve, judge by the rules of that event type, limit, write as JSON, publish. Every
-//! step that can lose something counts it.
+//! Bytes of the stream enter, lines for the readers leave. Of the rules only those of the event's
+//! type are asked. An event whose rule has an action that takes its time is held back until the
+//! report is complete; the others pass it.
 
-use crate::event::json::{self, RuleInfo};
+use std::rc::Rc;
+
+use super::actions::{self, Actions, Complete, Held, Moment};
+use super::subject::EventSubject;
+use super::subscribers::Subscribers;
+use super::{unix_now, variables};
+use crate::event::json::{self, RuleInfo, Variables};
 use crate::event::wire::{Record, KINDS};
-use crate::event::{Event, HostInfo};
+use crate::event::{Event, EventType, HostInfo};
+use crate::policy::action::ActionKind;
+use crate::policy::variable::Store;
 use crate::policy::{Rule, RuleSet};
 use crate::resolve::Resolver;
 
-use super::subscribers::Subscribers;
-
-/// The way of an event, and its counters.
+/// What one event passes through.
 pub(super) struct Pipeline {
     pub(super) resolver: Resolver,
     pub(super) rules: RuleSet,
+    pub(super) variables: Store,
+    pub(super) actions: Actions,
     pub(super) host: HostInfo,
     pub(super) subscribers: Subscribers,
-    /// Records that came out of the stream, by kind number.
+    /// Processes of the agent, which no rule may signal.
+    pub(super) protected: Vec<u32>,
+    /// Records that came through, by kind.
     pub(super) delivered: [u64; KINDS],
     /// Records that could not be decoded.
     pub(super) undecodable: u64,
+    held: Held,
     line: String,
 }
 
 impl Pipeline {
     pub(super) fn new(
         resolver: Resolver,
-        rules: RuleSet,
+        mut rules: RuleSet,
+        actions: Actions,
         host: HostInfo,
         subscribers: Subscribers,
     ) -> Pipeline {
         Pipeline {
             resolver,
+            variables: Store::new(rules.take_declarations()),
             rules,
+            actions,
             host,
             subscribers,
+            protected: vec![std::process::id()],
             delivered: [0; KINDS],
             undecodable: 0,
+            held: Held::default(),
             line: String::new(),
         }
+    }
+
+    /// Lets other rules run from the next event on; what their variables hold stays where they are
+    /// declared alike.
+    pub(super) fn replace_rules(&mut self, mut rules: RuleSet) {
+        let mut variables = Store::new(rules.take_declarations());
+        variables.take_over(std::mem::take(&mut self.variables));
+        self.variables = variables;
+        self.rules = rules;
+        self.actions.reset();
     }
 
     /// Takes one record, as bytes of the stream; `now` is CLOCK_MONOTONIC in nanoseconds, `late`
@@ -54,30 +81,168 @@ impl Pipeline {
         }
         if let Some(mut event) = self.resolver.resolve(&record) {
             event.flags.late = late;
-            self.judge(&event, now);
+            self.follow(event, now);
         }
     }
 
-    fn judge(&mut self, event: &Event, now: u64) {
-        for rule in self.rules.rules(event.kind.name()) {
-            if !rule.compiled.matches(event) || !rule.allow(event, now) {
-                continue;
+    /// What an event means for variables and for events that wait, around its being judged.
+    fn follow(&mut self, event: Event, now: u64) {
+        let (kind, pid) = (event.kind, event.process.info.pid);
+        if kind == EventType::Fork {
+            if let Some((parent, child)) = EventSubject::fork(&event) {
+                self.variables.fork(parent, child);
             }
-            self.line.clear();
-            json::serialize(event, &info(rule), &self.host, &mut self.line);
-            self.subscribers.publish(&rule.id, rule.silent, &self.line);
+            return;
         }
+        let is_own = kind.has_file() && self.actions.worker() == Some(pid);
+        if is_own {
+            return;
+        }
+        let key = EventSubject::key(&event.process);
+        let time = event.unix_time();
+        self.judge(event, now);
+        if kind == EventType::Exit {
+            self.variables.release_process(key);
+            self.held.note_exit(pid, time);
+        }
+    }
+
+    fn judge(&mut self, event: Event, now: u64) {
+        let event = Rc::new(event);
+        let count = self.rules.rules(event.kind.name()).len();
+        if self.variables.is_used() {
+            let subject = EventSubject::new(&event, &self.resolver.processes);
+            self.variables.advance(&subject, now);
+        }
+        for place in 0..count {
+            let rules = self.rules.rules(event.kind.name());
+            let Some(rule) = rules.get(place).filter(|rule| self.matches(rule, &event)) else {
+                continue;
+            };
+            let rule = Rc::clone(rule);
+            self.act(&rule, &event, now);
+        }
+    }
+
+    fn matches(&self, rule: &Rule, event: &Event) -> bool {
+        if !self.variables.is_used() {
+            return rule.compiled.matches(event);
+        }
+        let subject = EventSubject::new(event, &self.resolver.processes);
+        rule.compiled
+            .matches(&self.variables.scoped(event, &subject))
+    }
+
+    /// Carries out what a rule that matched asks for, and sends its event if the limiter lets it.
+    fn act(&mut self, rule: &Rc<Rule>, event: &Rc<Event>, now: u64) {
+        let subject = EventSubject::new(event, &self.resolver.processes);
+        set_variables(&mut self.variables, rule, event, &subject, now);
+        let mut reports = Vec::new();
+        if !rule.actions.is_empty() {
+            let moment = Moment {
+                processes: &self.resolver.processes,
+                protected: &self.protected,
+                now,
+                unix_now: unix_now(),
+            };
+            let scoped = self.variables.scoped(&**event, &subject);
+            reports = self.actions.kill(rule, event, &scoped, &moment);
+        }
+        let scoped = self.variables.scoped(&**event, &subject);
+        if !rule.allow(&scoped, now) {
+            return;
+        }
+        self.actions
+            .accompany(rule, event, &scoped, now, &mut reports);
+        let shown = match self.variables.is_used() {
+            true => variables::shown(&scoped, |text| self.resolver.masked(text)),
+            false => Default::default(),
+        };
+        let complete = Complete {
+            rule: Rc::clone(rule),
+            event: Rc::clone(event),
+            reports,
+            variables: shown,
+        };
+        if let Some(ready) = self.held.keep(complete) {
+            self.send(&ready);
+        }
+    }
+
+    /// Sends what has waited for its reports; to be called in every turn.
+    pub(super) fn release(&mut self) {
+        if self.held.is_empty() {
+            return;
+        }
+        for (id, hashes) in self.actions.hashes() {
+            self.held.note_hashes(id, &hashes);
+        }
+        for ready in self.held.complete() {
+            self.send(&ready);
+        }
+    }
+
+    /// Sends everything that waits, as it is.
+    pub(super) fn release_all(&mut self) {
+        for ready in self.held.all() {
+            self.send(&ready);
+        }
+    }
+
+    fn send(&mut self, ready: &Complete) {
+        let (rule, event) = (&ready.rule, &ready.event);
+        let actions = actions::json(&ready.reports, event);
+        let [global, process, container, cgroup] = &ready.variables;
+        let info = RuleInfo {
+            id: &rule.id,
+            version: &rule.version,
+            description: &rule.description,
+            group_id: rule.group_id.as_deref(),
+            policy_name: &rule.policy_name,
+            policy_version: &rule.policy_version,
+            actions: &actions,
+            variables: Variables {
+                global,
+                process,
+                container,
+                cgroup,
+            },
+        };
+        self.line.clear();
+        json::serialize(event, &info, &self.host, &mut self.line);
+        self.subscribers.publish(&rule.id, rule.silent, &self.line);
+    }
+
+    /// Forgets variables of what is gone; to be called every second.
+    pub(super) fn sweep(&mut self, now: u64) {
+        if self.variables.size().1 == 0 {
+            return;
+        }
+        let alive = variables::Alive::new(&self.resolver.processes);
+        self.variables.sweep(
+            now,
+            |key| alive.has_process(key),
+            |id| alive.has_container(id),
+            |path| alive.has_cgroup(path),
+        );
     }
 }
 
-/// What the JSON says of a rule.
-fn info(rule: &Rule) -> RuleInfo<'_> {
-    RuleInfo {
-        id: &rule.id,
-        version: &rule.version,
-        description: &rule.description,
-        group_id: rule.group_id.as_deref(),
-        policy_name: &rule.policy_name,
-        policy_version: &rule.policy_version,
+fn set_variables(
+    variables: &mut Store,
+    rule: &Rule,
+    event: &Event,
+    subject: &EventSubject<'_>,
+    now: u64,
+) {
+    for action in &rule.actions {
+        let ActionKind::Set(set) = &action.kind else {
+            continue;
+        };
+        let filter = action.filter.as_ref();
+        let holds = filter.is_none_or(|filter| filter.matches(&variables.scoped(event, subject)));
+        if holds {
+            variables.set(set, event, subject, now);
+        }
     }
 }

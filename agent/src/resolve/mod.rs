@@ -117,6 +117,15 @@ impl Resolver {
             .insert_snapshot(found, |cgroup, seen| cgroups.share(cgroup, seen));
     }
 
+    /// A text with the secrets in it masked.
+    pub fn masked(&self, text: &str) -> String {
+        let text = text.to_owned();
+        match self.scrubber.mask(std::slice::from_ref(&text)) {
+            Some(masked) => masked.into_iter().next().unwrap_or_default(),
+            None => text,
+        }
+    }
+
     /// How many execs lost pieces of their arguments to the limits.
     pub fn dropped_arguments(&self) -> u64 {
         self.pieces.dropped

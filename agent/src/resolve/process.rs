@@ -109,6 +109,12 @@ impl ProcessCache {
         self.limit
     }
 
+    /// Every process that has not ended.
+    pub fn living(&self) -> impl Iterator<Item = &Rc<Process>> {
+        let living = self.entries.values().filter(|entry| !entry.exited);
+        living.map(|entry| &entry.process)
+    }
+
     /// A living process other than `pid` in a mount namespace: the one with the lowest id, which
     /// of a container's processes is the likeliest to stay.
     pub fn neighbour(&self, pid: u32, mount_namespace: u32) -> Option<u32> {

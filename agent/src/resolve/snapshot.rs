@@ -65,7 +65,7 @@ pub fn walk(reader: &mut Reader<'_>) -> Vec<ProcessSnapshot> {
 
 /// The process with this id; `None` when there is none.
 pub fn read(pid: u32, reader: &mut Reader<'_>) -> Option<ProcessSnapshot> {
-    let stat = Stat::parse(&text(pid, "stat")?)?;
+    let stat = Stat::read(pid)?;
     let status = Status::parse(&text(pid, "status")?);
     let arguments = Strings::split(&bytes(pid, "cmdline").unwrap_or_default(), false);
     let environment = Strings::split(&bytes(pid, "environ").unwrap_or_default(), false);
@@ -148,16 +148,23 @@ fn executable(pid: u32, mounts: &mut Mounts) -> File {
 
 /// What `/proc/<pid>/stat` tells.
 #[derive(Debug, PartialEq, Eq)]
-struct Stat {
+pub struct Stat {
     comm: String,
     parent: u32,
     session: u32,
     tty: String,
-    /// Nanoseconds since boot.
-    start_time: u64,
+    /// The kernel's flags of the task (`PF_…` of include/linux/sched.h).
+    pub flags: u64,
+    /// Nanoseconds since boot, rounded down to a [`TICK`].
+    pub start_time: u64,
 }
 
 impl Stat {
+    /// The process that has this id now; `None` when there is none.
+    pub fn read(pid: u32) -> Option<Stat> {
+        Stat::parse(&text(pid, "stat")?)
+    }
+
     /// `pid (comm) state ppid pgrp session tty …`; the name may hold spaces and parentheses.
     fn parse(text: &str) -> Option<Stat> {
         let (before, after) = text.rsplit_once(')')?;
@@ -166,12 +173,14 @@ impl Stat {
         let parent = fields.nth(1)?.parse().ok()?;
         let session = fields.nth(1)?.parse().unwrap_or(0);
         let tty = terminal(fields.next()?.parse().ok()?);
-        let ticks: u64 = fields.nth(14)?.parse().ok()?;
+        let flags = fields.nth(1)?.parse().ok()?;
+        let ticks: u64 = fields.nth(12)?.parse().ok()?;
         Some(Stat {
             comm: comm.to_owned(),
             parent,
             session,
             tty,
+            flags,
             start_time: ticks.saturating_mul(TICK),
         })
     }
@@ -247,6 +256,7 @@ mod tests {
                 parent: 7,
                 session: 9,
                 tty: "pts1".to_owned(),
+                flags: 4_194_560,
                 start_time: 12_345 * TICK,
             };
             assert_eq!(stat, expected);

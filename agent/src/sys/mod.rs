@@ -10,6 +10,7 @@ pub mod directory;
 pub mod files;
 pub mod lifeline;
 pub mod lock;
+pub mod pidfd;
 pub mod process;
 pub mod signals;
 pub mod socket;

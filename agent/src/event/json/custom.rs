@@ -48,6 +48,14 @@ pub fn ruleset_loaded(host: &HostInfo, time: u64, policies: &str, filters: Optio
     )
 }
 
+/// The agent runs with this policy, given as JSON: its name, version, source and status; `time` is
+/// in nanoseconds since the epoch.
+pub fn heartbeat(host: &HostInfo, time: u64, policy: &str) -> String {
+    custom("heartbeat", "Heartbeat", time, host, |object| {
+        object.raw("policy", policy);
+    })
+}
+
 /// The self-test ran: the ids of the tests whose event came back, and of those whose did not;
 /// `time` is in nanoseconds since the epoch.
 pub fn self_test<T: AsRef<str>>(

@@ -9,7 +9,7 @@ mod custom;
 mod process;
 mod writer;
 
-pub use custom::{lost_events, ruleset_loaded, self_test};
+pub use custom::{heartbeat, lost_events, ruleset_loaded, self_test};
 pub use writer::write_time;
 
 use super::constants;
@@ -32,6 +32,23 @@ pub struct RuleInfo<'a> {
     pub policy_name: &'a str,
     /// Version of its policy; may be empty.
     pub policy_version: &'a str,
+    /// Reports on its actions, a JSON list; empty without any.
+    pub actions: &'a str,
+    /// What the rules' variables held.
+    pub variables: Variables<'a>,
+}
+
+/// What variables held when an event happened: JSON objects, empty where there is nothing to show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Variables<'a> {
+    /// Of the whole host.
+    pub global: &'a str,
+    /// Of the event's process.
+    pub process: &'a str,
+    /// Of its container.
+    pub container: &'a str,
+    /// Of its cgroup.
+    pub cgroup: &'a str,
 }
 
 /// Appends the line of `event` to `out`, without a newline.
@@ -43,6 +60,7 @@ pub fn serialize(event: &Event, rule: &RuleInfo<'_>, host: &HostInfo, out: &mut 
         agent.text("rule_version", rule.version);
         agent.text("policy_name", rule.policy_name);
         agent.text("policy_version", rule.policy_version);
+        agent.raw_unless_empty("rule_actions", rule.actions);
         write_host(agent, host);
     });
     object.text("title", rule.description);
@@ -53,14 +71,15 @@ pub fn serialize(event: &Event, rule: &RuleInfo<'_>, host: &HostInfo, out: &mut 
         evt.text("outcome", event.outcome());
         evt.flag("async", event.flags.asynchronous);
         evt.flag("late", event.flags.late);
+        evt.raw_unless_empty("variables", rule.variables.global);
     });
     object.object("file", |file| write_event_file(file, event));
-    process::write(&mut object, event);
+    process::write(&mut object, event, rule.variables.process);
     object.object("usr", |usr| {
         usr.text("id", event.names.user(event.identity.uid));
         usr.text("group", event.names.group(event.identity.gid));
     });
-    write_cgroup(&mut object, &event.cgroup);
+    write_cgroup(&mut object, &event.cgroup, &rule.variables);
     if let Body::Exit { cause, code } = event.body {
         object.object("exit", |exit| {
             exit.text("cause", constants::exit_cause(cause));
@@ -84,16 +103,18 @@ fn write_host(agent: &mut Object<'_>, host: &HostInfo) {
 }
 
 /// `container` and `cgroup`.
-fn write_cgroup(object: &mut Object<'_>, cgroup: &Cgroup) {
+fn write_cgroup(object: &mut Object<'_>, cgroup: &Cgroup, variables: &Variables<'_>) {
     if !cgroup.container_id.is_empty() {
         object.object("container", |container| {
             container.text("id", &cgroup.container_id);
             container.time("created_at", cgroup.created);
+            container.raw_unless_empty("variables", variables.container);
         });
     }
     object.object("cgroup", |object| {
         object.text("id", &cgroup.path);
         object.text("manager", cgroup.manager);
+        object.raw_unless_empty("variables", variables.cgroup);
     });
 }
 
@@ -114,6 +135,10 @@ fn write_file(object: &mut Object<'_>, file: &File, names: &Names) {
         object.text("group", names.group(file.gid));
         object.time("modification_time", file.modified);
         object.time("change_time", file.changed);
+    }
+    if let Some(hashes) = file.hashes.get() {
+        object.texts("hashes", hashes.all());
+        object.text("hash_state", hashes.state());
     }
 }
 

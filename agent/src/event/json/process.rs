@@ -7,14 +7,14 @@
 use std::rc::Rc;
 
 use super::writer::Object;
-use super::{write_cgroup, write_file};
+use super::{write_cgroup, write_file, Variables};
 use crate::event::constants;
 use crate::event::model::{Event, Names};
 use crate::event::process::{JsonRole, Process};
 use crate::event::wire::Identity;
 
-/// Writes the process of `event` and its lineage.
-pub(super) fn write(object: &mut Object<'_>, event: &Event) {
+/// Writes the process of `event` and its lineage; `variables` is JSON already, or empty.
+pub(super) fn write(object: &mut Object<'_>, event: &Event, variables: &str) {
     let process = &*event.process;
     object.object("process", |out| {
         out.number("pid", process.info.pid);
@@ -36,6 +36,7 @@ pub(super) fn write(object: &mut Object<'_>, event: &Event) {
             write_ancestor(out, ancestor, &event.names);
         });
         out.flag("truncated_ancestors", process.ancestors_truncated());
+        out.raw_unless_empty("variables", variables);
     });
 }
 
@@ -77,7 +78,7 @@ fn make(process: &Process, role: JsonRole, identity: Identity, names: &Names) ->
     if let Some(interpreter) = &image.interpreter {
         out.object("interpreter", |out| write_file(out, interpreter, names));
     }
-    write_cgroup(out, &process.cgroup());
+    write_cgroup(out, &process.cgroup(), &Variables::default());
     let mut args = image.shown_args().iter();
     out.text("argv0", args.next().map_or("", String::as_str));
     out.texts("args", args);

@@ -10,6 +10,13 @@ const RULE: RuleInfo<'_> = RuleInfo {
     group_id: None,
     policy_name: "default.policy",
     policy_version: "0.1.0",
+    actions: "",
+    variables: Variables {
+        global: "",
+        process: "",
+        container: "",
+        cgroup: "",
+    },
 };
 
 fn line(event: &Event) -> String {

@@ -107,6 +107,13 @@ impl<'a> Object<'a> {
         self.out.push_str(json);
     }
 
+    /// A value that is JSON already; left out when empty.
+    pub(super) fn raw_unless_empty(&mut self, key: &str, json: &str) {
+        if !json.is_empty() {
+            self.raw(key, json);
+        }
+    }
+
     /// Fields made by [`Object::fragment`].
     pub(super) fn splice(&mut self, fields: &str) {
         if !fields.is_empty() {

@@ -4,19 +4,21 @@ mod serving;
 mod testing;
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use log::{info, warn};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
+use super::actions::Actions;
 use super::commands::Commands;
+use super::heartbeat::Heartbeat;
 use super::pipeline::Pipeline;
 use super::policies::Policies;
 use super::self_test::SelfTest;
 use super::status::LastTest;
 use super::subscribers::{Change, Subscribers};
-use super::{Error, Options};
+use super::{unix_now, Error, Options};
 use crate::config::{keys, Settings};
 use crate::event::json;
 use crate::event::wire::Kind;
@@ -62,6 +64,9 @@ pub(super) struct Agent {
     queued: Vec<usize>,
     last_test: Option<LastTest>,
     policies: Policies,
+    heartbeat: Heartbeat,
+    /// The process that hashes files, as far as the kernel was told of it.
+    ignored_worker: Option<u32>,
     next_token: usize,
     started: Instant,
     watched: Instant,
@@ -126,7 +131,9 @@ impl Agent {
             commands: Commands::default(),
             probes,
             stream,
-            pipeline: Pipeline::new(resolver, rules, host, subscribers),
+            pipeline: Pipeline::new(resolver, rules, Actions::new(settings), host, subscribers),
+            heartbeat: Heartbeat::new(started),
+            ignored_worker: None,
             self_test,
             waiting: Vec::new(),
             queued: Vec::new(),
@@ -151,6 +158,7 @@ impl Agent {
         self.pipeline.resolver.snapshot();
         for tgid in options.supervisor.into_iter().chain([std::process::id()]) {
             self.probes.ignore(tgid, true).map_err(Error::Kernel)?;
+            self.pipeline.protected.push(tgid);
         }
         self.open_gates().map_err(Error::Kernel)?;
         self.register()
@@ -262,10 +270,16 @@ impl Agent {
     }
 
     /// The security-agent role's own file events are not news.
-    fn follow(&self, change: &Change) {
+    fn follow(&mut self, change: &Change) {
         let result = match change {
-            Change::Role(pid) => self.probes.ignore(*pid, true),
-            Change::Gone(Some(pid)) => self.probes.ignore(*pid, false),
+            Change::Role(pid) => {
+                self.pipeline.protected.push(*pid);
+                self.probes.ignore(*pid, true)
+            }
+            Change::Gone(Some(pid)) => {
+                self.pipeline.protected.retain(|known| known != pid);
+                self.probes.ignore(*pid, false)
+            }
             Change::None | Change::Gone(None) => Ok(()),
         };
         if let Err(error) = result {
@@ -276,21 +290,38 @@ impl Agent {
     fn take_signals(&mut self) {
         while let Some(signal) = self.signals.next() {
             match signal {
-                Signal::SIGHUP => self.reload(),
+                // The log says what was wrong.
+                Signal::SIGHUP => drop(self.reload()),
                 _ => self.is_stopping = true,
             }
         }
     }
 
-    fn reload(&mut self) {
-        self.pipeline.rules = self
+    /// Reads the policies again. A set in which something is wrong is refused as a whole, and the
+    /// rules that run keep running; the error is a sentence.
+    fn reload(&mut self) -> Result<(), String> {
+        let rules = self
             .policies
             .load(self.tests_itself.then_some(&self.self_test));
+        if rules.report().has_errors() {
+            let problems = rules.report().problems();
+            let first = problems.first().map(ToString::to_string);
+            let sentence = format!(
+                "{}; nothing was changed, the rules loaded before still run ({} problems in all)",
+                first.unwrap_or_default(),
+                problems.len()
+            );
+            warn!("the policies were not loaded again: {sentence}");
+            return Err(sentence);
+        }
+        self.pipeline.replace_rules(rules);
         if let Err(error) = self.open_gates() {
             warn!("{error}");
         }
         self.publish_rules();
+        self.heartbeat = Heartbeat::new(Instant::now());
         info!("the policies were loaded again");
+        Ok(())
     }
 
     fn publish_rules(&mut self) {
@@ -307,12 +338,48 @@ impl Agent {
         if let Some(outcome) = self.self_test.poll() {
             self.finish_test(outcome);
         }
+        self.pipeline.release();
         if self.watched.elapsed() >= WATCH {
             self.watched = Instant::now();
-            self.pipeline.resolver.expire(monotonic_now());
+            let now = monotonic_now();
+            self.pipeline.resolver.expire(now);
+            self.pipeline.sweep(now);
+            self.ignore_worker();
+            self.beat();
             self.commands.expire(IDLE);
             self.pipeline.subscribers.expire(IDLE);
             self.report_losses();
+        }
+    }
+
+    /// Keeps the file events of the process that hashes files out.
+    fn ignore_worker(&mut self) {
+        let worker = self.pipeline.actions.worker();
+        if worker == self.ignored_worker {
+            return;
+        }
+        let before = std::mem::replace(&mut self.ignored_worker, worker);
+        for (pid, ignored) in [(before, false), (worker, true)] {
+            let Some(pid) = pid else { continue };
+            match ignored {
+                true => self.pipeline.protected.push(pid),
+                false => self.pipeline.protected.retain(|known| *known != pid),
+            }
+            if let Err(error) = self.probes.ignore(pid, ignored) {
+                warn!("{error}");
+            }
+        }
+    }
+
+    /// Says of each policy that it runs, when that is due.
+    fn beat(&mut self) {
+        if !self.heartbeat.is_due(Instant::now()) {
+            return;
+        }
+        for policy in &self.pipeline.rules.report().policies {
+            let policy = policy.identity().to_string();
+            let line = json::heartbeat(&self.pipeline.host, unix_now(), &policy);
+            self.pipeline.subscribers.publish("heartbeat", false, &line);
         }
     }
 
@@ -353,6 +420,9 @@ impl Agent {
         let now = monotonic_now();
         self.stream
             .flush(|record, late| pipeline.take(record, late, now));
+        pipeline.release();
+        pipeline.release_all();
+        pipeline.actions.stop();
         self.self_test.end();
         self.flush();
     }
@@ -396,14 +466,6 @@ fn unsafe_directories(settings: &Settings) -> Vec<String> {
         warn!("{sentence}");
     }
     sentences
-}
-
-/// The time in nanoseconds since the epoch.
-fn unix_now() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

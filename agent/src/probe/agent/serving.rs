@@ -91,8 +91,11 @@ impl Agent {
                 self.commands.reply(peer, &report.to_string());
             }
             Command::ReloadPolicies => {
-                self.reload();
-                self.commands.reply(peer, SUCCESS);
+                let reply = match self.reload() {
+                    Ok(()) => SUCCESS.to_string(),
+                    Err(sentence) => failure(&sentence),
+                };
+                self.commands.reply(peer, &reply);
             }
             Command::Stop => {
                 self.commands.reply(peer, SUCCESS);

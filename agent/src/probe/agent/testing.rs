@@ -7,11 +7,12 @@ use log::{info, warn};
 use mio::unix::SourceFd;
 use mio::Interest;
 
-use super::{unix_now, Agent, SELF_TEST};
+use super::{Agent, SELF_TEST};
 use crate::event::json;
 use crate::probe::commands::{failure, SUCCESS};
 use crate::probe::self_test::Outcome;
 use crate::probe::status::LastTest;
+use crate::probe::unix_now;
 
 impl Agent {
     /// Starts a run for the peers that wait.

@@ -1,0 +1,164 @@
+//! What rules do when they match, beside reporting: signals, hashes, log lines.
+//!
+//! A matched rule and its event enter [`Actions::carry_out`], reports leave. An event whose reports
+//! are not complete (a hash is being computed, a killed process has not ended) is held back by
+//! [`held`] until they are, or their time is up. Variables are the business of
+//! [`crate::policy::variable`].
+
+mod disarm;
+mod hash;
+mod held;
+mod kill;
+mod target;
+pub mod worker;
+
+pub(super) use held::{Complete, Held};
+pub(super) use kill::Moment;
+
+use hash::{Hasher, Hashing};
+use kill::{KillReport, Killer};
+
+use crate::config::Settings;
+use crate::event::{Event, Hashes};
+use crate::policy::action::{Action, ActionKind};
+use crate::policy::Rule;
+use crate::secl::Record;
+
+/// What one action did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Report {
+    Kill(KillReport),
+    Hash {
+        /// The file's field.
+        field: String,
+        hashing: Hashing,
+    },
+}
+
+impl Report {
+    /// Whether something is still to come.
+    fn is_open(&self) -> bool {
+        match self {
+            Report::Kill(report) => report.is_open(),
+            Report::Hash { hashing, .. } => matches!(hashing, Hashing::Asked(_)),
+        }
+    }
+
+    fn json(&self, event: &Event) -> serde_json::Value {
+        match self {
+            Report::Kill(report) => report.json(),
+            Report::Hash { field, hashing } => {
+                let path = event.file_of(field).map_or("", |file| &file.path);
+                let state = match hashing {
+                    Hashing::Asked(_) => "HashFailed",
+                    Hashing::Done(hashes) => hashes.state(),
+                };
+                serde_json::json!({"type": "hash", "path": path, "state": state})
+            }
+        }
+    }
+}
+
+/// The reports as a JSON list; empty without any.
+pub(super) fn json(reports: &[Report], event: &Event) -> String {
+    if reports.is_empty() {
+        return String::new();
+    }
+    let reports = reports.iter().map(|report| report.json(event));
+    serde_json::Value::Array(reports.collect()).to_string()
+}
+
+/// Carries actions out.
+pub(super) struct Actions {
+    killer: Killer,
+    hasher: Hasher,
+}
+
+impl Actions {
+    pub(super) fn new(settings: &Settings) -> Actions {
+        Actions {
+            killer: Killer::new(settings),
+            hasher: Hasher::new(settings),
+        }
+    }
+
+    /// Other rules run from now on.
+    pub(super) fn reset(&mut self) {
+        self.killer.reset();
+    }
+
+    /// The process that hashes files, if it runs.
+    pub(super) fn worker(&self) -> Option<u32> {
+        self.hasher.worker()
+    }
+
+    /// Ends what runs on its own.
+    pub(super) fn stop(&mut self) {
+        self.hasher.stop();
+    }
+
+    /// Carries out what a rule does whether or not its event is sent: signals.
+    pub(super) fn kill(
+        &mut self,
+        rule: &Rule,
+        event: &Event,
+        record: &dyn Record,
+        moment: &Moment<'_>,
+    ) -> Vec<Report> {
+        let mut reports = Vec::new();
+        for action in wanted(rule, record) {
+            if let ActionKind::Kill(kill) = &action.kind {
+                let report = self.killer.kill(kill, &rule.id, event, moment);
+                reports.push(Report::Kill(report));
+            }
+        }
+        reports
+    }
+
+    /// Carries out what belongs to an event that is sent: hashes and log lines.
+    pub(super) fn accompany(
+        &mut self,
+        rule: &Rule,
+        event: &Event,
+        record: &dyn Record,
+        now: u64,
+        reports: &mut Vec<Report>,
+    ) {
+        for action in wanted(rule, record) {
+            match &action.kind {
+                ActionKind::Hash(hash) => {
+                    let hashing = self.hasher.hash(hash, event, now);
+                    reports.push(Report::Hash {
+                        field: hash.field.clone(),
+                        hashing,
+                    });
+                }
+                ActionKind::Log(line) if line.message.is_empty() => {
+                    log::log!(line.level, "Rule {} triggered", rule.id);
+                }
+                ActionKind::Log(line) => log::log!(line.level, "{}", line.message),
+                ActionKind::Set(_)
+                | ActionKind::Kill(_)
+                | ActionKind::NetworkFilter(_)
+                | ActionKind::CoreDump => {}
+            }
+        }
+    }
+
+    /// The hashes that have come since the last look, by the number of the request.
+    pub(super) fn hashes(&mut self) -> Vec<(u64, Hashes)> {
+        self.hasher.answers()
+    }
+}
+
+/// The actions of a rule whose filter holds.
+pub(super) fn wanted<'a>(
+    rule: &'a Rule,
+    record: &'a dyn Record,
+) -> impl Iterator<Item = &'a Action> + 'a {
+    let holds = |action: &&Action| {
+        let filter = action.filter.as_ref();
+        filter.is_none_or(|filter| filter.matches(record))
+    };
+    rule.actions.iter().filter(holds)
+}
