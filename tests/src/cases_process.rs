@@ -8,6 +8,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::cgroup::Cgroup;
 use crate::harness::{policy, rule, Agent, Launch};
 use crate::report::{ensure, Failure, Outcome, Report};
 use crate::scratch;
@@ -264,34 +265,12 @@ fn user(agent: &Agent, directory: &Path) -> Outcome {
     same("parent's uid", &process["parent"]["credentials"]["uid"], 0)
 }
 
-/// Where the unified hierarchy is mounted.
-fn unified() -> Result<PathBuf, Failure> {
-    let mounts = fs::read_to_string("/proc/self/mounts")?;
-    let found = mounts.lines().find_map(|line| {
-        let mut words = line.split(' ').skip(1);
-        let (path, kind) = (words.next()?, words.next()?);
-        (kind == "cgroup2").then(|| PathBuf::from(path))
-    });
-    found.ok_or_else(|| Failure::Skipped("no cgroup2 file system is mounted".to_owned()))
-}
-
-/// Removes a cgroup of the test when its last process is gone.
-struct Cgroup(PathBuf);
-
-impl Drop for Cgroup {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir(&self.0);
-    }
-}
-
 fn cgroup(agent: &Agent, directory: &Path) -> Outcome {
-    let outer = Cgroup(unified()?.join(format!("cwst-e2e-{}", std::process::id())));
-    fs::create_dir(&outer.0)?;
+    let outer = Cgroup::new("process")?;
     let id = format!("{:0CONTAINER_DIGITS$x}", std::process::id());
-    let inner = Cgroup(outer.0.join(&id));
-    fs::create_dir(&inner.0)?;
+    let inner = outer.child(&id)?;
     let path = file(directory, "moved")?;
-    let place = inner.0.to_string_lossy().into_owned();
+    let place = inner.directory();
     let call = tool::run(&["--cgroup", &place, "openat", "AT_FDCWD", &path, "0"])?;
     let event = agent.event_of("moved", call.pid)?;
     let found = event["cgroup"]["id"].as_str().unwrap_or_default();

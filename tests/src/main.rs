@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cases_actions;
 mod cases_bad_input;
 mod cases_environment;
 mod cases_figures;
@@ -19,6 +20,7 @@ mod cases_process;
 mod cases_self_test;
 mod cases_socket;
 mod cases_supervisor;
+mod cgroup;
 mod finished;
 mod guard;
 mod harness;
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
     cases_socket::run(&mut report);
     cases_paths::run(&mut report);
     cases_process::run(&mut report);
+    cases_actions::run(&mut report);
     cases_loss::run(&mut report);
     cases_supervisor::run(&mut report);
     cases_policies::run(&mut report);

@@ -9,6 +9,7 @@ use super::self_test::Outcome;
 use crate::event::json::write_time;
 use crate::event::wire::{Kind, KINDS};
 use crate::kernel::{Counts, Probes};
+use crate::policy::variable::Store;
 use crate::policy::{Report, RuleSet};
 
 /// The last self-test.
@@ -26,6 +27,7 @@ pub(super) struct View<'a> {
     pub(super) late: u64,
     pub(super) skipped: u64,
     pub(super) rules: &'a RuleSet,
+    pub(super) variables: &'a Store,
     pub(super) last_test: Option<&'a LastTest>,
     pub(super) subscribers: usize,
     pub(super) unread: u64,
@@ -55,6 +57,7 @@ pub(super) fn reply(view: &View<'_>) -> String {
         "subscribers": view.subscribers,
         "process_cache": { "entries": view.cache.0, "limit": view.cache.1 },
         "rules": rules(view.rules),
+        "variables": variables(view.variables),
         "loss": {
             "late": view.late,
             "recursion_misses": view.skipped,
@@ -127,6 +130,18 @@ fn rules(rules: &RuleSet) -> Value {
         dropped += rule.limiter.dropped();
     }
     json!({ "matches_reported": allowed, "matches_limited": dropped })
+}
+
+fn variables(store: &Store) -> Value {
+    let (scopes, bytes) = store.size();
+    let dropped = store.counters();
+    json!({
+        "declared": store.declarations().all().len(),
+        "scopes": scopes,
+        "bytes": bytes,
+        "evicted_scopes": dropped.evicted,
+        "cut_texts": dropped.cut,
+    })
 }
 
 fn self_test(last: &LastTest) -> Value {

@@ -123,6 +123,7 @@ impl Agent {
             late: self.stream.seen().late,
             skipped: self.probes.recursion_misses(),
             rules: &self.pipeline.rules,
+            variables: &self.pipeline.variables,
             last_test: self.last_test.as_ref(),
             subscribers: self.pipeline.subscribers.count(),
             unread: self.pipeline.subscribers.lost(),
