@@ -5,57 +5,9 @@ use crate::secl::ast::{Array, ArrayKind, Chain, Expression, ExpressionKind, Macr
 use crate::secl::{self, Macros, Scheme};
 use std::collections::HashSet;
 
-/// The event types of the reference. A rule on one that is not enabled is told so, rather than
-/// that its fields are unknown.
-const EVENT_TYPES: &[&str] = &[
-    "accept",
-    "bind",
-    "bpf",
-    "capabilities",
-    "capset",
-    "cgroup_write",
-    "chdir",
-    "chmod",
-    "chown",
-    "connect",
-    "dns",
-    "exec",
-    "exit",
-    "failed_dns",
-    "imds",
-    "link",
-    "load_module",
-    "mkdir",
-    "mmap",
-    "mount",
-    "mprotect",
-    "network_flow_monitor",
-    "ondemand",
-    "open",
-    "packet",
-    "prctl",
-    "ptrace",
-    "removexattr",
-    "rename",
-    "rmdir",
-    "selinux",
-    "setgid",
-    "setrlimit",
-    "setsockopt",
-    "setuid",
-    "setxattr",
-    "signal",
-    "socket",
-    "splice",
-    "sysctl",
-    "unlink",
-    "unload_module",
-    "unshare",
-    "utimes",
-];
-/// First parts of fields that several event types share (`network.*`, `fim.write.*`). They say
-/// something about an event type only when the field is not known.
-const SHARED_PREFIXES: &[&str] = &["fim", "network"];
+/// First parts of fields that stand for several event types (`fim.write.*`). They say something
+/// about an event type only when the field is not known.
+const SHARED_PREFIXES: &[&str] = &["fim"];
 
 /// Compiles an expression once for each enabled event type that it can be about.
 pub fn compile(
@@ -69,7 +21,8 @@ pub fn compile(
     }
     let parsed = secl::parse(expression).map_err(Error::Syntax)?;
     let prefixes = prefixes(&parsed, macros);
-    let disabled = |one: &&str| EVENT_TYPES.contains(one) && !enabled.contains(one);
+    // A rule on a type that is not enabled is told so, rather than that its fields do not fit.
+    let disabled = |one: &&str| scheme.event_types().contains(one) && !enabled.contains(one);
     if prefixes.iter().any(disabled) {
         return Err(Error::EventDisabled);
     }
