@@ -216,7 +216,7 @@ fn rows_know_whether_they_are_observed() {
 /// Rules on types whose probes do not exist yet, and the types that they are about.
 const RULES: &[(&str, &str)] = &[
     (
-        "connect.addr.ip in [10.0.0.0/8] && connect.addr.family == 2",
+        "connect.addr.ip in [10.0.0.0/8] && connect.addr.family == AF_INET",
         "connect",
     ),
     (
@@ -224,7 +224,7 @@ const RULES: &[(&str, &str)] = &[
         "connect",
     ),
     (
-        "dns.question.type == 16 && dns.question.name =~ \"*.X\" && network.size > 5",
+        "dns.question.type == TXT && dns.question.name =~ \"*.X\" && network.size > 5",
         "dns",
     ),
     (
