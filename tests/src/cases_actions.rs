@@ -459,7 +459,9 @@ fn replace() -> Outcome {
     };
     wait_for(patience(20), || (count() >= expected).then_some(()));
     ensure(count() == expected && expected > 0, || {
-        let loss = agent.command_status().map(|status| status["loss"].to_string());
+        let loss = agent
+            .command_status()
+            .map(|status| status["loss"].to_string());
         format!("{expected} opens, {} events; loss: {loss:?}", count())
     })
 }

@@ -6,7 +6,7 @@
 
 use super::exit::Exit;
 use super::parse::Arguments;
-use super::{policy, role_start, run, runtime, self_test, status, version};
+use super::{policy, policy_fields, role_start, run, runtime, self_test, status, version};
 
 /// What the binary was called as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,6 +157,13 @@ pub static LOADED_POLICIES: Flag = Flag {
     value: "",
     help: "Ask system-probe for the policies that it runs.",
 };
+/// An event type.
+pub static EVENT: Flag = Flag {
+    long: "event",
+    short: None,
+    value: "TYPE",
+    help: "Only what rules about this event type can say.",
+};
 /// The pid of the supervisor; roles that it starts get this.
 pub static SUPERVISOR: Flag = Flag {
     long: "supervisor",
@@ -229,6 +236,14 @@ pub static COMMANDS: &[Command] = &[
         raw: false,
         help: "Make system-probe read its policies again.",
         run: policy::reload,
+    },
+    Command {
+        words: &["runtime", "policy", "fields"],
+        roles: BOTH,
+        flags: &[&EVENT, &JSON],
+        raw: false,
+        help: "Print the event types, fields and constants that rules can name.",
+        run: policy_fields::main,
     },
     Command {
         words: &["runtime", "check-policies"],

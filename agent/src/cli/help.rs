@@ -93,7 +93,7 @@ fn add_row(text: &mut String, left: &str, right: &str) {
 }
 
 /// Insertions, deletions and replacements that turn one text into the other.
-fn distance(one: &str, other: &str) -> usize {
+pub(super) fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.chars().count()).collect();
     for (line, left) in one.chars().enumerate() {
         let mut diagonal = line;

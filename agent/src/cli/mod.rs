@@ -11,6 +11,7 @@ pub mod help;
 pub mod logger;
 pub mod parse;
 pub mod policy;
+pub mod policy_fields;
 pub mod print;
 pub mod role_start;
 pub mod run;

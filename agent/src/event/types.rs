@@ -1,7 +1,8 @@
 //! The event types: names as rules and readers know them.
 //!
 //! A type is what a rule is about; the records of the probes that only feed the process cache
-//! (arguments, cgroup moves) have none.
+//! (arguments, cgroup moves) have none. Rules may name every type of the table; an [`EventType`]
+//! is one that a probe observes.
 
 use super::wire::Kind;
 
@@ -22,8 +23,50 @@ pub enum EventType {
     Chown,
 }
 
-/// The names of the types that rules can be about, in the order of [`EventType::ALL`].
-pub const RULE_TYPES: &[&str] = &["exec", "exit", "open", "chmod", "chown"];
+/// A type that rules can be about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleType {
+    /// Its name: the first part of the names of its fields.
+    pub name: &'static str,
+    /// Its category, as in the JSON of an event (`evt.category`).
+    pub category: &'static str,
+}
+
+impl RuleType {
+    /// Whether a probe of this release observes it.
+    pub fn observed(&self) -> bool {
+        OBSERVED.contains(&self.name)
+    }
+}
+
+const FILE: &str = "File Activity";
+const PROCESS: &str = "Process Activity";
+const KERNEL: &str = "Kernel Activity";
+const NETWORK: &str = "Network Activity";
+
+macro_rules! rule_types {
+    ($($category:ident: $($name:literal)*;)*) => {
+        /// Every type that rules can be about, by category.
+        pub const TYPES: &[RuleType] = &[$($(RuleType { name: $name, category: $category }),*),*];
+
+        /// The names of [`TYPES`].
+        pub const RULE_TYPES: &[&str] = &[$($($name),*),*];
+    };
+}
+
+rule_types! {
+    FILE: "chdir" "chmod" "chown" "link" "mkdir" "mount" "open" "removexattr" "rename" "rmdir"
+        "setxattr" "splice" "unlink" "utimes";
+    PROCESS: "capabilities" "capset" "exec" "exit" "prctl" "setgid" "setrlimit" "setuid" "signal";
+    KERNEL: "bpf" "cgroup_write" "load_module" "mmap" "mprotect" "ondemand" "ptrace" "selinux"
+        "sysctl" "unload_module" "unshare";
+    NETWORK: "accept" "bind" "connect" "dns" "failed_dns" "imds" "network_flow_monitor" "packet"
+        "setsockopt" "socket";
+}
+
+/// The names of the types that a probe of this release observes, in the order of
+/// [`EventType::ALL`].
+pub const OBSERVED: &[&str] = &["exec", "exit", "open", "chmod", "chown"];
 
 impl EventType {
     /// Every type.
@@ -51,8 +94,8 @@ impl EventType {
     /// The category in the JSON of an event (`evt.category`).
     pub fn category(self) -> &'static str {
         match self {
-            EventType::Fork | EventType::Exec | EventType::Exit => "Process Activity",
-            EventType::Open | EventType::Chmod | EventType::Chown => "File Activity",
+            EventType::Fork | EventType::Exec | EventType::Exit => PROCESS,
+            EventType::Open | EventType::Chmod | EventType::Chown => FILE,
         }
     }
 
@@ -88,8 +131,22 @@ mod tests {
     fn names_lead_back_to_their_type() {
         for kind in EventType::ALL {
             assert_eq!(EventType::from_name(kind.name()), Some(kind));
-            assert_eq!(RULE_TYPES.contains(&kind.name()), kind != EventType::Fork);
+            assert_eq!(OBSERVED.contains(&kind.name()), kind != EventType::Fork);
         }
         assert_eq!(EventType::from_name("mkdir"), None);
+    }
+
+    #[test]
+    fn the_table_has_every_type_once_and_agrees_with_what_is_observed() {
+        let mut names = std::collections::HashSet::new();
+        for (row, name) in TYPES.iter().zip(RULE_TYPES) {
+            assert_eq!(row.name, *name);
+            assert!(names.insert(row.name), "{name} twice");
+            let kind = EventType::from_name(name);
+            assert_eq!(kind.is_some(), row.observed(), "{name}");
+            assert!(kind.is_none_or(|kind| kind.category() == row.category));
+        }
+        assert_eq!((TYPES.len(), RULE_TYPES.len()), (44, 44));
+        assert!(OBSERVED.iter().all(|name| names.contains(name)));
     }
 }

@@ -6,58 +6,6 @@ use crate::secl::ast::{Array, ArrayKind, Chain, Expression, ExpressionKind, Macr
 use crate::secl::{self, Macros, Scheme};
 use std::collections::HashSet;
 
-/// The event types of the reference. A rule on one that is not enabled is told so, rather than
-/// that its fields are unknown.
-const EVENT_TYPES: &[&str] = &[
-    "accept",
-    "bind",
-    "bpf",
-    "capabilities",
-    "capset",
-    "cgroup_write",
-    "chdir",
-    "chmod",
-    "chown",
-    "connect",
-    "dns",
-    "exec",
-    "exit",
-    "failed_dns",
-    "imds",
-    "link",
-    "load_module",
-    "mkdir",
-    "mmap",
-    "mount",
-    "mprotect",
-    "network_flow_monitor",
-    "ondemand",
-    "open",
-    "packet",
-    "prctl",
-    "ptrace",
-    "removexattr",
-    "rename",
-    "rmdir",
-    "selinux",
-    "setgid",
-    "setrlimit",
-    "setsockopt",
-    "setuid",
-    "setxattr",
-    "signal",
-    "socket",
-    "splice",
-    "sysctl",
-    "unlink",
-    "unload_module",
-    "unshare",
-    "utimes",
-];
-/// First parts of fields that several event types share (`network.*`). They say
-/// something about an event type only when the field is not known.
-const SHARED_PREFIXES: &[&str] = &["network"];
-
 /// Compiles an expression once for each enabled event type that it can be about.
 pub fn compile(
     expression: &str,
@@ -74,17 +22,12 @@ pub fn compile(
     if names(&parsed, macros).iter().any(|name| is_virtual(name)) {
         return expand(&parsed, macros, scheme, enabled);
     }
-    let disabled = |one: &&str| EVENT_TYPES.contains(one) && !enabled.contains(one);
+    // A rule on a type that is not enabled is told so, rather than that its fields do not fit.
+    let disabled = |one: &&str| scheme.event_types().contains(one) && !enabled.contains(one);
     if prefixes.iter().any(disabled) {
         return Err(Error::EventDisabled);
     }
-    let compiled = secl::compile(&parsed, macros, scheme).map_err(|error| {
-        if prefixes.iter().any(|one| SHARED_PREFIXES.contains(one)) {
-            Error::EventDisabled
-        } else {
-            Error::Expression(error)
-        }
-    })?;
+    let compiled = secl::compile(&parsed, macros, scheme).map_err(Error::Expression)?;
     let mut events = compiled.events().to_vec();
     if events.is_empty() {
         return Err(Error::NoEvent);
@@ -108,9 +51,11 @@ fn expand(
     scheme: &dyn Scheme,
     enabled: &[&'static str],
 ) -> Result<Vec<(&'static str, secl::Compiled)>, Error> {
-    let others = prefixes(parsed, macros);
-    let names_event = |one: &&str| EVENT_TYPES.contains(one) || SHARED_PREFIXES.contains(one);
-    if others.iter().any(names_event) {
+    let is_of_one_event = |name: &&str| {
+        let field = scheme.field(name);
+        field.is_some_and(|field| !field.events.is_empty())
+    };
+    if names(parsed, macros).iter().any(is_of_one_event) {
         return Err(Error::SeveralEvents);
     }
     let mut all = Vec::new();

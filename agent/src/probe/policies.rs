@@ -6,7 +6,7 @@ use log::warn;
 
 use super::self_test::SelfTest;
 use crate::config::{keys, Mode, Settings};
-use crate::event::types::{EventType, RULE_TYPES};
+use crate::event::types::{EventType, OBSERVED};
 use crate::event::Fields;
 use crate::policy::{self, RuleSet};
 
@@ -56,13 +56,13 @@ impl Policies {
     }
 }
 
-/// The event types that rules can be about in this mode.
+/// The observed event types that rules can be about in this mode.
 fn event_types(mode: &Mode) -> Vec<&'static str> {
     let is_wanted = |name: &&str| match mode {
         Mode::FilesOnly => EventType::from_name(name).is_some_and(|kind| kind.category() == FILES),
         Mode::Off(_) | Mode::Full => true,
     };
-    RULE_TYPES.iter().copied().filter(is_wanted).collect()
+    OBSERVED.iter().copied().filter(is_wanted).collect()
 }
 
 #[cfg(test)]
@@ -73,6 +73,6 @@ mod tests {
     fn files_only_means_no_process_events() {
         let files = event_types(&Mode::FilesOnly);
         assert_eq!(files, ["open", "chmod", "chown"]);
-        assert_eq!(event_types(&Mode::Full), RULE_TYPES);
+        assert_eq!(event_types(&Mode::Full), OBSERVED);
     }
 }

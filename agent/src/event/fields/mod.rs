@@ -16,7 +16,7 @@ use super::process::Process;
 use super::types::RULE_TYPES;
 use super::wire::Identity;
 use crate::secl::{Constant, Field, FieldId, FieldType, IpNet, Kind, Record, Scheme, TextKind};
-use groups::{Group, Part, Subject, FAMILIES};
+use groups::{Group, Part, Place, Subject, FAMILIES};
 
 /// What a row reads from: a process of the event's lineage and a file of it.
 #[derive(Clone, Copy)]
@@ -72,19 +72,20 @@ enum Read {
         for<'a> fn(View<'a>) -> &'a [String],
         for<'a> fn(&'a str) -> &'a str,
     ),
-    /// An address that nothing provides yet.
-    Ip,
+    /// Nothing provides it yet.
+    Empty(FieldType),
 }
 
 impl Read {
-    fn kind(self) -> (Kind, bool, TextKind) {
-        match self {
+    fn field_type(self) -> FieldType {
+        let (kind, many, text) = match self {
             Read::Int(_) => (Kind::Int, false, TextKind::Plain),
             Read::Bool(_) => (Kind::Bool, false, TextKind::Plain),
             Read::Text(text, _) => (Kind::Text, false, text),
             Read::List(..) => (Kind::Text, true, TextKind::Plain),
-            Read::Ip => (Kind::Ip, false, TextKind::Plain),
-        }
+            Read::Empty(ty) => return ty,
+        };
+        FieldType { kind, many, text }
     }
 }
 
@@ -104,13 +105,31 @@ pub struct FieldRow {
     pub field: Field,
     /// What it says, a phrase.
     pub about: &'static str,
+    /// Whether this release can put anything into it.
+    pub observed: bool,
+}
+
+impl FieldRow {
+    /// The word for its type, such as `int` or `path[]`.
+    pub fn type_name(&self) -> String {
+        let FieldType { kind, many, text } = self.field.ty;
+        let word = match (kind, text) {
+            (Kind::Bool, _) => "bool",
+            (Kind::Int, _) => "int",
+            (Kind::Ip, _) => "ip",
+            (Kind::Text, TextKind::Path) => "path",
+            (Kind::Text, _) => "string",
+        };
+        format!("{word}{}", if many { "[]" } else { "" })
+    }
 }
 
 /// The fields, constants and variables of events, as the language asks for them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Fields;
 
-fn identifier(family: usize, group: usize, row: usize) -> FieldId {
+/// The place of a row in one number: 8 bits of family, 8 of group, 16 of row.
+fn identifier((family, group): Place, row: usize) -> FieldId {
     FieldId((family as u32) << 24 | (group as u32) << 16 | row as u32)
 }
 
@@ -122,39 +141,55 @@ fn locate(field: FieldId) -> Option<(&'static Group, &'static Row)> {
 }
 
 fn describe(id: FieldId, group: &Group, row: &Row) -> Field {
-    let (kind, many, text) = row.read.kind();
-    let iterator = group.subject == Subject::Ancestors;
+    let ty = row.read.field_type();
+    let iterator = group.subject.iterates();
     Field {
         id,
         ty: FieldType {
-            kind,
-            many: many || iterator,
-            text,
+            many: ty.many || iterator,
+            ..ty
         },
         events: group.events,
         iterator,
     }
 }
 
+/// Whether this release can put anything into the fields of the row.
+fn is_observed(group: &Group, row: &Row) -> bool {
+    let absent = matches!(group.subject, Subject::Absent | Subject::AbsentEach);
+    !absent && !matches!(row.read, Read::Empty(_))
+}
+
 /// Every field, in the order of the table.
 pub fn all() -> impl Iterator<Item = FieldRow> {
-    groups::all().flat_map(|(family, place, group)| {
+    groups::all().flat_map(|(place, group)| {
         let rows = group.rows.iter().enumerate();
         rows.map(move |(r, row)| FieldRow {
             name: format!("{}.{}", group.prefix, row.name),
-            field: describe(identifier(family, place, r), group, row),
+            field: describe(identifier(place, r), group, row),
             about: row.about,
+            observed: is_observed(group, row),
         })
     })
 }
 
-impl Scheme for Fields {
-    fn field(&self, name: &str) -> Option<Field> {
-        groups::all().find_map(|(family, place, group)| {
-            let rest = name.strip_prefix(group.prefix)?.strip_prefix('.')?;
+/// The field `rest` of one of the groups with this prefix.
+fn find(prefix: &str, rest: &str) -> Option<Field> {
+    groups::with_prefix(prefix)
+        .iter()
+        .find_map(|(place, group)| {
             let r = group.rows.iter().position(|row| row.name == rest)?;
             let row = group.rows.get(r)?;
-            Some(describe(identifier(family, place, r), group, row))
+            Some(describe(identifier(*place, r), group, row))
+        })
+}
+
+impl Scheme for Fields {
+    fn field(&self, name: &str) -> Option<Field> {
+        // Prefixes and rows both have dots: each may be the one between them.
+        name.match_indices('.').find_map(|(dot, _)| {
+            let (prefix, rest) = name.split_at_checked(dot)?;
+            find(prefix, rest.strip_prefix('.')?)
         })
     }
 
@@ -185,6 +220,7 @@ fn view<'a>(event: &'a Event, group: &Group, turn: usize) -> Option<View<'a>> {
         Subject::Own => (own, 0),
         Subject::Parent => (own.parent.as_deref()?, 1),
         Subject::Ancestors => (own.ancestors().nth(turn)?, turn + 1),
+        Subject::Absent | Subject::AbsentEach => return None,
     };
     let file = match group.part {
         Part::Program => &process.image.file,
@@ -232,6 +268,7 @@ fn size(event: &Event, group: &Group, row: &Row, turn: usize) -> usize {
     match (row.read, view(event, group, turn)) {
         (Read::List(list, _), Some(view)) => list(view).len(),
         (Read::List(..), None) => 0,
+        (Read::Empty(ty), _) if ty.many => 0,
         _ => 1,
     }
 }
@@ -240,7 +277,7 @@ impl Record for Event {
     fn count(&self, field: FieldId) -> usize {
         let turns = self.iterations(field);
         match locate(field) {
-            Some((group, row)) if matches!(row.read, Read::List(..)) => {
+            Some((group, row)) if row.read.field_type().many => {
                 (0..turns).map(|turn| size(self, group, row, turn)).sum()
             }
             _ => turns,
@@ -302,10 +339,9 @@ impl Record for Event {
     }
 
     fn iterations(&self, field: FieldId) -> usize {
-        match locate(field) {
-            Some((group, _)) if group.subject == Subject::Ancestors => {
-                self.process.ancestors().count()
-            }
+        match locate(field).map(|(group, _)| group.subject) {
+            Some(Subject::Ancestors) => self.process.ancestors().count(),
+            Some(Subject::AbsentEach) => 0,
             _ => 1,
         }
     }
@@ -313,11 +349,12 @@ impl Record for Event {
     fn elements(&self, field: FieldId, iteration: usize) -> Range<usize> {
         match locate(field) {
             Some((group, row)) if group.subject == Subject::Ancestors => {
-                let before = match row.read {
-                    Read::List(..) => (0..iteration)
+                let before = if row.read.field_type().many {
+                    (0..iteration)
                         .map(|turn| size(self, group, row, turn))
-                        .sum(),
-                    _ => iteration,
+                        .sum()
+                } else {
+                    iteration
                 };
                 before..before + size(self, group, row, iteration)
             }

@@ -5,12 +5,12 @@ mod default_policy;
 mod loading;
 
 use super::{Host, Options};
-use crate::event::types::RULE_TYPES;
+use crate::event::types::OBSERVED;
 
 fn options() -> Options {
     Options {
         host: Host::default(),
-        events: RULE_TYPES.to_vec(),
+        events: OBSERVED.to_vec(),
         ..Options::default()
     }
 }

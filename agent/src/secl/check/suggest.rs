@@ -12,14 +12,14 @@ pub(super) fn nearest(name: &str, candidates: &[String]) -> Option<String> {
     candidates
         .iter()
         .filter(|candidate| candidate.len().abs_diff(name.len()) <= limit)
-        .map(|candidate| (distance(name, candidate), candidate))
-        .filter(|(edits, _)| *edits <= limit)
+        .filter_map(|candidate| Some((distance(name, candidate, limit)?, candidate)))
         .min()
         .map(|(_, candidate)| candidate.clone())
 }
 
-/// The number of characters to insert, remove, replace, or swap with their neighbour.
-fn distance(left: &str, right: &str) -> usize {
+/// The number of characters to insert, remove, replace, or swap with their neighbour; `None` when
+/// it is above the limit, which most of the thousands of names show after a few characters.
+fn distance(left: &str, right: &str, limit: usize) -> Option<usize> {
     let right: Vec<char> = right.chars().collect();
     let mut before: Vec<usize> = Vec::new();
     let mut above: Vec<usize> = (0..=right.len()).collect();
@@ -39,9 +39,13 @@ fn distance(left: &str, right: &str) -> usize {
             line.push(edits);
         }
         before = std::mem::replace(&mut above, line);
+        let reaches = |line: &[usize]| line.iter().any(|edits| *edits <= limit);
+        if !reaches(&above) && !reaches(&before) {
+            return None;
+        }
         previous_letter = Some(letter);
     }
-    above.last().copied().unwrap_or(0)
+    above.last().copied().filter(|edits| *edits <= limit)
 }
 
 #[cfg(test)]
@@ -61,8 +65,11 @@ mod tests {
             ("pth", "path", 1),
         ];
         for (left, right, expected) in rows {
-            assert_eq!(distance(left, right), expected, "{left} {right}");
-            assert_eq!(distance(right, left), expected, "{right} {left}");
+            for (left, right) in [(left, right), (right, left)] {
+                assert_eq!(distance(left, right, 3), Some(expected), "{left} {right}");
+                let within = distance(left, right, 1);
+                assert_eq!(within, Some(expected).filter(|edits| *edits <= 1));
+            }
         }
     }
 

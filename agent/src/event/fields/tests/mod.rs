@@ -1,3 +1,5 @@
+mod names;
+
 use super::*;
 use crate::event::testing::{cat, event, file_event};
 use crate::event::{Body, EventType};
@@ -161,4 +163,124 @@ fn an_unknown_field_id_reads_as_absent() {
     let wrong = FieldId(u32::MAX);
     assert_eq!(event.text(wrong, 0), "");
     assert_eq!(event.int(wrong, 7), 0);
+}
+
+#[test]
+fn what_no_probe_observes_reads_as_empty() {
+    let event = file_event(EventType::Open, "/etc/shadow", [1; 4]);
+    for (name, expected) in [
+        ("mkdir.file.path", ""),
+        ("mkdir.file.mode", "0"),
+        ("connect.addr.ip", "None"),
+        ("connect.addr.is_public", "false"),
+        ("connect.addr.hostname", ""),
+        ("bpf.prog.helpers", ""),
+        ("ptrace.tracee.pid", "0"),
+        ("ptrace.tracee.argv", ""),
+        ("ptrace.tracee.parent.file.name", ""),
+        ("ptrace.tracee.ancestors.length", "0"),
+        ("process.cookie", "0"),
+        ("process.user_session.ssh_client_ip", "None"),
+        ("process.ancestors.container.tags", ""),
+    ] {
+        assert_eq!(read(&event, name), expected, "{name}");
+    }
+    for name in [
+        "ptrace.tracee.ancestors.pid",
+        "ptrace.tracee.ancestors.argv",
+        "network_flow_monitor.flows.source.ip",
+    ] {
+        let id = field(name);
+        assert!(Fields.field(name).unwrap().iterator, "{name}");
+        assert_eq!((event.count(id), event.iterations(id)), (0, 0), "{name}");
+        assert_eq!(event.elements(id, 0), 0..0, "{name}");
+    }
+}
+
+#[test]
+fn rows_know_whether_they_are_observed() {
+    let observed = |name: &str| all().find(|row| row.name == name).unwrap().observed;
+    for name in ["open.file.path", "process.ancestors.argv", "exec.retval"] {
+        assert!(observed(name), "{name}");
+    }
+    for name in ["open.file.hashes", "unlink.file.path", "dns.id"] {
+        assert!(!observed(name), "{name}");
+    }
+    for row in all().filter(|row| row.observed) {
+        let events = row.field.events;
+        let types = crate::event::types::OBSERVED;
+        assert!(events.is_empty() || events.iter().any(|event| types.contains(event)));
+    }
+}
+
+/// Rules on types whose probes do not exist yet, and the types that they are about.
+const RULES: &[(&str, &str)] = &[
+    (
+        "connect.addr.ip in [10.0.0.0/8] && connect.addr.family == AF_INET",
+        "connect",
+    ),
+    (
+        "connect.addr.hostname.length > 0 && connect.addr.hostname == \"A.b\"",
+        "connect",
+    ),
+    (
+        "dns.question.type == TXT && dns.question.name =~ \"*.X\" && network.size > 5",
+        "dns",
+    ),
+    (
+        "dns.question.name.root_domain == \"b.c\" && dns.question.name.length > 9",
+        "dns",
+    ),
+    (
+        "network.destination.ip not in [127.0.0.0/8, ::1/128]",
+        "dns imds packet",
+    ),
+    (
+        "packet.filter == \"tcp\" && process.ancestors[A].pid == 1",
+        "packet",
+    ),
+    (
+        "network_flow_monitor.flows.length > 3 && network_flow_monitor.flows[0].source.ip == 1.1.1.1",
+        "network_flow_monitor",
+    ),
+    (
+        "ptrace.tracee.ancestors[A].pid == 1 && ptrace.tracee.ancestors.length > 1",
+        "ptrace",
+    ),
+    (
+        "CAP_SYS_ADMIN & capabilities.used > 0 && process.cookie == 0",
+        "capabilities",
+    ),
+    (
+        "rename.file.destination.path == ~\"/etc/*\" && rename.retval == 0",
+        "rename",
+    ),
+    ("bpf.prog.helpers == 3 && bpf.retval >= 0", "bpf"),
+    ("setsockopt.used_immediates in [1, 3]", "setsockopt"),
+    (
+        "event.rule.tags == \"a\" && open.file.path.length > 3",
+        "open",
+    ),
+];
+
+#[test]
+fn rules_on_every_kind_of_field_compile() {
+    for (rule, events) in RULES {
+        let parsed = crate::secl::parse(rule).unwrap_or_else(|error| panic!("{rule}: {error}"));
+        let compiled = crate::secl::compile(&parsed, &crate::secl::Macros::new(), &Fields)
+            .unwrap_or_else(|error| panic!("{rule}: {error}"));
+        assert_eq!(compiled.events().join(" "), *events, "{rule}");
+    }
+}
+
+/// Ten thousand rules with ten names each are looked up in less than a second.
+#[test]
+fn look_ups_are_fast() {
+    let names = Fields.names();
+    let start = std::time::Instant::now();
+    let found = names.iter().filter(|name| Fields.field(name).is_some());
+    assert_eq!(found.count(), names.len());
+    let each = start.elapsed() / u32::try_from(names.len()).unwrap();
+    // Far above what it takes, for machines that are busy.
+    assert!(each < std::time::Duration::from_micros(20), "{each:?}");
 }
