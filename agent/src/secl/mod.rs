@@ -18,9 +18,11 @@
 pub mod ast;
 mod check;
 mod compile;
+pub mod index;
 mod lexer;
 mod macros;
 mod matcher;
+mod necessary;
 mod parser;
 mod pattern;
 pub mod types;
@@ -31,6 +33,7 @@ mod testing;
 mod tests;
 
 pub use compile::Compiled;
+pub use index::{Candidates, Index};
 pub use macros::Macros;
 pub use types::{Constant, Field, FieldId, FieldType, IpNet, Kind, Record, Scheme, TextKind};
 
