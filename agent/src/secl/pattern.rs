@@ -36,6 +36,17 @@ impl Pattern {
             Pattern::Glob(glob) => &glob.suffix,
         }
     }
+
+    /// The last component of every path that matches, when that is a single one.
+    pub fn basename(&self) -> Option<&str> {
+        match self {
+            Pattern::Wildcard(_) => None,
+            Pattern::Glob(glob) => match (glob.beneath, glob.components.last()?) {
+                (false, last) if last.suffix.is_none() => Some(&last.prefix),
+                _ => None,
+            },
+        }
+    }
 }
 
 /// Literal parts with a star between each two of them.
@@ -274,25 +285,27 @@ mod tests {
     #[test]
     fn ends_that_every_match_has() {
         let rows = [
-            ("/etc/passwd", "/etc/passwd", "/etc/passwd"),
-            ("/etc/*", "/etc/", ""),
-            ("/etc/**", "/etc/", ""),
-            ("**", "", ""),
-            ("*", "", ""),
-            ("/proc/*/mem", "/proc/", "/mem"),
-            ("/h*/.ssh/id_*.pub", "/h", ".pub"),
-            ("/h*/", "/h", "/"),
+            ("/etc/passwd", "/etc/passwd", "/etc/passwd", Some("passwd")),
+            ("/etc/*", "/etc/", "", None),
+            ("/etc/**", "/etc/", "", None),
+            ("**", "", "", None),
+            ("*", "", "", None),
+            ("/proc/*/mem", "/proc/", "/mem", Some("mem")),
+            ("/h*/.ssh/id_*.pub", "/h", ".pub", None),
+            ("/h*/", "/h", "/", Some("")),
         ];
-        for (pattern, prefix, suffix) in rows {
+        for (pattern, prefix, suffix, basename) in rows {
             let glob = Pattern::Glob(Glob::new(pattern).unwrap());
             assert_eq!(glob.prefix(), prefix, "{pattern}");
             assert_eq!(glob.suffix(), suffix, "{pattern}");
+            assert_eq!(glob.basename(), basename, "{pattern}");
         }
         for (pattern, prefix, suffix) in [("a*b*c", "a", "c"), ("abc", "abc", "abc"), ("*", "", "")]
         {
             let wildcard = Pattern::Wildcard(Wildcard::new(pattern, false));
             assert_eq!(wildcard.prefix(), prefix, "{pattern}");
             assert_eq!(wildcard.suffix(), suffix, "{pattern}");
+            assert_eq!(wildcard.basename(), None, "{pattern}");
         }
     }
 
