@@ -90,6 +90,17 @@ impl TextMatcher {
         })
     }
 
+    /// The plain strings and the patterns when there is nothing else in the set.
+    pub(super) fn strings_and_patterns(&self) -> Option<(&Table, &[Pattern])> {
+        // Whoever adds a field here has to say what it means for those who look up the others.
+        let TextMatcher {
+            plain,
+            patterns,
+            regexps,
+        } = self;
+        regexps.is_empty().then_some((plain, patterns))
+    }
+
     /// Whether the text is in the set.
     pub(super) fn matches(&self, text: &str) -> bool {
         self.plain.contains(text)
@@ -133,7 +144,7 @@ fn reason(text: &str) -> &str {
 /// look up without regard to case nor do without a keyed hash; what is in the table comes from
 /// policies, so nobody can aim for collisions.
 #[derive(Clone, Debug)]
-struct Table {
+pub(super) struct Table {
     entries: Vec<Box<str>>,
     /// Indices into `entries` plus one, 0 for a free slot; a power of two of them, half free.
     slots: Vec<u32>,
@@ -141,7 +152,7 @@ struct Table {
 }
 
 impl Table {
-    fn new(texts: &[&str], fold_case: bool) -> Table {
+    pub(super) fn new(texts: &[&str], fold_case: bool) -> Table {
         let size = texts.len().saturating_mul(2).max(1).next_power_of_two();
         let mut table = Table {
             entries: Vec::new(),
@@ -166,6 +177,22 @@ impl Table {
             [only] => self.same(only, text),
             _ => self.find(text).is_ok(),
         }
+    }
+
+    /// The strings, each once, in the order they were given.
+    pub(super) fn strings(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| &**entry)
+    }
+
+    /// Which of the strings the text is.
+    pub(super) fn position(&self, text: &str) -> Option<usize> {
+        let slot = self.find(text).ok()?;
+        (self.slots.get(slot).copied()? as usize).checked_sub(1)
+    }
+
+    /// Whether ASCII case does not count.
+    pub(super) fn folds_case(&self) -> bool {
+        self.fold_case
     }
 
     fn same(&self, left: &str, right: &str) -> bool {

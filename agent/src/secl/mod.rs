@@ -3,7 +3,8 @@
 //! A rule's text goes through [`parse`] (lexer, parser) to an [`ast::Expression`], and through
 //! [`compile`] (checker) to a [`Compiled`] tree of typed tests, which [`Compiled::matches`] walks
 //! over a borrowed [`Record`] without allocating. Names come from a [`Scheme`], macros from
-//! [`Macros`]. This folder knows no event, reads no file and does no I/O.
+//! [`Macros`]. Of many rules an [`Index`] finds those that can match, and [`approve()`] what an event
+//! needs for any to match. This folder knows no event, reads no file and does no I/O.
 //!
 //! Meaning, where the grammar leaves it open:
 //! - Logic is right-recursive without precedence: `a && b || c` is `a && (b || c)`.
@@ -17,13 +18,16 @@
 //! - A rule with a register `[A]` is true when it is true for some element, the same one wherever
 //!   `[A]` stands.
 
+pub mod approve;
 pub mod ast;
 mod check;
 mod compile;
 mod formula;
+pub mod index;
 mod lexer;
 mod macros;
 mod matcher;
+mod necessary;
 mod parser;
 mod pattern;
 mod template;
@@ -34,8 +38,10 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use approve::{approve, Approval, Approvers, Capability, CapabilityKind};
 pub use compile::Compiled;
 pub use formula::Formula;
+pub use index::{Candidates, Index};
 pub use macros::Macros;
 pub use types::{
     Constant, Field, FieldId, FieldType, IpNet, Kind, Record, Scheme, TextKind, Value,

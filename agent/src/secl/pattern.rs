@@ -20,6 +20,33 @@ impl Pattern {
             Pattern::Glob(glob) => glob.matches(text),
         }
     }
+
+    /// What every text that matches begins with; "" when that is nothing in particular.
+    pub fn prefix(&self) -> &str {
+        match self {
+            Pattern::Wildcard(wildcard) => &wildcard.prefix,
+            Pattern::Glob(glob) => &glob.prefix,
+        }
+    }
+
+    /// What every text that matches ends with; "" when that is nothing in particular.
+    pub fn suffix(&self) -> &str {
+        match self {
+            Pattern::Wildcard(wildcard) => wildcard.suffix.as_deref().unwrap_or(&wildcard.prefix),
+            Pattern::Glob(glob) => &glob.suffix,
+        }
+    }
+
+    /// The last component of every path that matches, when that is a single one.
+    pub fn basename(&self) -> Option<&str> {
+        match self {
+            Pattern::Wildcard(_) => None,
+            Pattern::Glob(glob) => match (glob.beneath, glob.components.last()?) {
+                (false, last) if last.suffix.is_none() => Some(&last.prefix),
+                _ => None,
+            },
+        }
+    }
 }
 
 /// Literal parts with a star between each two of them.
@@ -98,6 +125,8 @@ impl Wildcard {
 pub struct Glob {
     /// What stands before the first star; most paths fail here already.
     prefix: Box<str>,
+    /// What stands behind the last star.
+    suffix: Box<str>,
     components: Vec<Wildcard>,
     /// Whether the pattern ends with `/**`.
     beneath: bool,
@@ -138,6 +167,7 @@ impl Glob {
         };
         Ok(Glob {
             prefix: pattern.split('*').next().unwrap_or("").into(),
+            suffix: pattern.rsplit('*').next().unwrap_or("").into(),
             components,
             beneath,
         })
@@ -249,6 +279,33 @@ mod tests {
         }
         for pattern in ["/a/**/b", "/a**", "a**b", "***", "/**/**", "**/b"] {
             assert!(Glob::new(pattern).is_err(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn ends_that_every_match_has() {
+        let rows = [
+            ("/etc/passwd", "/etc/passwd", "/etc/passwd", Some("passwd")),
+            ("/etc/*", "/etc/", "", None),
+            ("/etc/**", "/etc/", "", None),
+            ("**", "", "", None),
+            ("*", "", "", None),
+            ("/proc/*/mem", "/proc/", "/mem", Some("mem")),
+            ("/h*/.ssh/id_*.pub", "/h", ".pub", None),
+            ("/h*/", "/h", "/", Some("")),
+        ];
+        for (pattern, prefix, suffix, basename) in rows {
+            let glob = Pattern::Glob(Glob::new(pattern).unwrap());
+            assert_eq!(glob.prefix(), prefix, "{pattern}");
+            assert_eq!(glob.suffix(), suffix, "{pattern}");
+            assert_eq!(glob.basename(), basename, "{pattern}");
+        }
+        for (pattern, prefix, suffix) in [("a*b*c", "a", "c"), ("abc", "abc", "abc"), ("*", "", "")]
+        {
+            let wildcard = Pattern::Wildcard(Wildcard::new(pattern, false));
+            assert_eq!(wildcard.prefix(), prefix, "{pattern}");
+            assert_eq!(wildcard.suffix(), suffix, "{pattern}");
+            assert_eq!(wildcard.basename(), None, "{pattern}");
         }
     }
 

@@ -270,3 +270,27 @@ impl Record for TestRecord {
         }
     }
 }
+
+/// Pseudo-random numbers, the same in every run.
+pub(super) struct Numbers(pub(super) u64);
+
+impl Numbers {
+    pub(super) fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % u64::try_from(limit).unwrap()).unwrap()
+    }
+
+    pub(super) fn choose<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())]
+    }
+
+    /// Some of them, each with its place in the order.
+    pub(super) fn some<T: Copy>(&mut self, from: &[T]) -> Vec<T> {
+        from.iter()
+            .copied()
+            .filter(|_| self.below(3) == 0)
+            .collect()
+    }
+}

@@ -1,7 +1,7 @@
 //! What no expression can do: exhaust the stack or the memory, or make the language panic.
 
 use super::{compiled, reading};
-use crate::secl::testing::TestScheme;
+use crate::secl::testing::{Numbers, TestScheme};
 use crate::secl::{compile, parse, parse_macro, Macros, MAX_LENGTH};
 
 #[test]
@@ -60,18 +60,6 @@ fn macros_of_macros_cannot_blow_up() {
         error.message.contains("nest deeper than 500 levels"),
         "{error}"
     );
-}
-
-/// Pseudo-random numbers, the same in every run.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % u64::try_from(limit).unwrap()).unwrap()
-    }
 }
 
 const PIECES: &[&str] = &[
