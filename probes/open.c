@@ -8,6 +8,33 @@
 #define O_LARGEFILE 0100000          /* added by the kernel for 64-bit tasks */
 #define PERMISSIONS 07777            /* the kernel adds the file type to the mode */
 
+/*
+ * Some rule can match an open with these flags, or of a file of this name. The name is that of the
+ * opened file itself, whatever symlink led to it: the last component of the path that the walk
+ * finds. The root of a mount has none of its own, and neither has what belongs to no directory.
+ */
+INLINE int is_approved(u32 flags, u64 dentry)
+{
+	u32 kind = RECORD_OPEN;
+	struct gate *gate = bpf_map_lookup_elem(&gates, &kind);
+	char name[FILTER_NAME] = {};
+	u64 text;
+
+	if (!gate || gate->state != GATE_FILTERED || gate->flags & flags)
+		return 1;
+	text = MEMBER_U64(ADDRESS(dentry, DENTRY_NAME), QSTR_NAME);
+	if (bpf_probe_read_kernel_str(name, sizeof(name), (void *)text) <= 1 || name[0] == '/')
+		return 1;
+	return bpf_map_lookup_elem(&open_names, name) != NULL;
+}
+
+INLINE u64 dentry_of_descriptor(u64 task, s32 descriptor)
+{
+	u64 file = file_of_descriptor(task, descriptor);
+
+	return file ? MEMBER_U64(ADDRESS(file, FILE_PATH), PATH_DENTRY) : 0;
+}
+
 INLINE int report_open(struct syscall_exit *ctx, s32 dirfd, u64 string, u32 flags, u32 mode,
 		       u64 task)
 {
@@ -21,6 +48,9 @@ INLINE int report_open(struct syscall_exit *ctx, s32 dirfd, u64 string, u32 flag
 		.arguments = { flags, mode },
 	};
 
+	/* A refused open has no file: its path comes from the string, through symlinks. */
+	if (ctx->result >= 0 && !is_approved(flags, dentry_of_descriptor(task, ctx->result)))
+		return 0;
 	report_call(ctx, task, &call);
 	return 0;
 }
@@ -102,6 +132,8 @@ int exit_do_filp_open(struct saved_registers *ctx)
 
 		pending.mount = MEMBER_U64(path, PATH_MNT);
 		pending.dentry = MEMBER_U64(path, PATH_DENTRY);
+		if (!is_approved(pending.arguments[0], pending.dentry))
+			return 0;
 	}
 	return report_function(ctx, RECORD_OPEN, &pending, result);
 }

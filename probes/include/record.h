@@ -41,12 +41,30 @@ struct counters {
 	u64 lost;    /* outputs that failed */
 };
 
+/* What of a kind is let through. */
+enum gate_state {
+	GATE_CLOSED = 0,
+	GATE_OPEN = 1,
+	GATE_FILTERED = 2, /* what has one of the flags, or one of the names */
+};
+
+struct gate {
+	u32 state;
+	u32 flags;
+};
+
+/* Room for a file's name in the filter, its zero byte included; longer ones are cut here and by
+ * the agent alike. */
+#define FILTER_NAME 64
+
 MAP(events, MAP_PERF_EVENTS, 4, 4, 1024);
 MAP(lifecycle, MAP_PERF_EVENTS, 4, 4, 1024);
 MAP(scratches, MAP_PERCPU_ARRAY, 4, sizeof(struct scratch), SCRATCHES);
 MAP(counts, MAP_PERCPU_ARRAY, 4, sizeof(struct counters), RECORD_KINDS);
 /* Which kinds some rule wants: written by the agent. */
-MAP(gates, MAP_ARRAY, 4, 4, RECORD_KINDS);
+MAP(gates, MAP_ARRAY, 4, sizeof(struct gate), RECORD_KINDS);
+/* Names of files that some rule on open needs: written by the agent. */
+MAP(open_names, MAP_HASH, FILTER_NAME, 4, 4096);
 /* Thread groups whose file events are not reported: the agent's own roles. */
 MAP(ignored, MAP_HASH, 4, 4, 64);
 /* Calls between the entry and the return of a function (file.h), by thread. */
@@ -101,10 +119,10 @@ INLINE void release(struct scratch *scratch)
 /* Some rule wants this kind, and the current process is not the agent. */
 INLINE int is_wanted(u32 kind)
 {
-	u32 *gate = bpf_map_lookup_elem(&gates, &kind);
+	struct gate *gate = bpf_map_lookup_elem(&gates, &kind);
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
 
-	return gate && *gate && !bpf_map_lookup_elem(&ignored, &tgid);
+	return gate && gate->state != GATE_CLOSED && !bpf_map_lookup_elem(&ignored, &tgid);
 }
 
 INLINE void fill_header(struct record *header, u64 task, u32 kind, s32 retval)

@@ -12,9 +12,12 @@ use super::parse::Arguments;
 use super::{print, settings};
 use crate::config::{keys, Settings};
 use crate::event::types::RULE_TYPES;
-use crate::event::Fields;
+use crate::event::{fields, Fields};
 use crate::policy::{self, Host, Options, PolicyReport, Report, RuleSet};
+use crate::secl::Approval;
 
+/// Rules that are named of those that need every event of a type.
+const MAX_NAMED: usize = 3;
 /// How long system-probe may take to load its policies.
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -38,11 +41,17 @@ pub fn check(arguments: &Arguments) -> Exit {
     };
     let mut rules = RuleSet::load(&sources, &options, &Fields);
     rules.add_unread(&unread);
+    let approvals: Vec<(&str, Approval)> = rules
+        .event_types()
+        .into_iter()
+        .map(|event| (event, rules.approval(event, &fields::capabilities(event))))
+        .collect();
     let report = rules.report();
     if arguments.has(&JSON) {
-        print::line(&report.check_json());
+        print::line(&report.check_json(&approvals, fields::name_of));
     } else {
         print::line(&text(report));
+        print::line(&filters(&approvals));
     }
     match report.has_errors() {
         true => Exit::Failure,
@@ -112,6 +121,31 @@ fn text(report: &Report) -> String {
         lines.push("there are no policies".to_owned());
     }
     lines.join("\n")
+}
+
+/// Which events the kernel can leave out, and which rules stand in the way.
+fn filters(approvals: &[(&str, Approval)]) -> String {
+    let lines = approvals.iter().map(|(event, approval)| match approval {
+        Approval::Approvers(approvers) => {
+            let fields = approvers.fields().map(|(field, values)| {
+                format!("{} ({})", fields::name_of(field), values.texts().len())
+            });
+            let fields: Vec<String> = fields.collect();
+            format!("{event}: the kernel can go by {}", fields.join(", "))
+        }
+        Approval::AcceptAll { rules } => {
+            let named: Vec<&str> = rules.iter().take(MAX_NAMED).map(String::as_str).collect();
+            let more = match rules.len() {
+                count if count > MAX_NAMED => format!(" and {} more", count - MAX_NAMED),
+                _ => String::new(),
+            };
+            format!(
+                "{event}: every event is needed by {}{more}",
+                named.join(", ")
+            )
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn summary(policy: &PolicyReport) -> String {

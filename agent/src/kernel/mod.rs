@@ -7,6 +7,7 @@
 pub mod btf;
 pub mod constants;
 mod counters;
+mod filter;
 mod ladder;
 mod object;
 mod perf;
@@ -23,6 +24,7 @@ use std::path::PathBuf;
 use bpf_sys::MapHandle;
 
 pub use counters::{Counters, Counts};
+pub use filter::{Filters, Gate};
 pub use stream::EventStream;
 
 use crate::event::wire::Kind;
@@ -122,7 +124,7 @@ pub struct Probes {
     walkers: Vec<Loaded>,
     hooks: Vec<Hook>,
     rungs: Vec<RungStatus>,
-    gates: MapHandle,
+    filters: Filters,
     ignored: MapHandle,
     counters: Counters,
     constants: Constants,
@@ -155,7 +157,7 @@ impl Probes {
             walkers: Vec::new(),
             hooks: Vec::new(),
             rungs: Vec::new(),
-            gates: named("gates")?,
+            filters: Filters::new(named("gates")?, named("open_names")?),
             ignored: named("ignored")?,
             counters: Counters::open().map_err(|error| Error::Map("counts", error))?,
             constants: setup.constants.clone(),
@@ -169,12 +171,9 @@ impl Probes {
         Ok((probes, stream))
     }
 
-    /// Lets records of this kind through, or stops them in the kernel.
-    pub fn open_gate(&self, kind: Kind, open: bool) -> Result<(), Error> {
-        let key = u32::from(kind as u16).to_le_bytes();
-        let value = u32::from(open).to_le_bytes();
-        let result = self.gates.update(&key, &value, 0);
-        result.map_err(|error| Error::Map("gates", error))
+    /// What decides in the kernel which records are reported.
+    pub fn filters(&mut self) -> &mut Filters {
+        &mut self.filters
     }
 
     /// Leaves the file events of one thread group out, or reports them again.

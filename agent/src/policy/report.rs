@@ -6,6 +6,7 @@
 
 use super::file::position::Location;
 use super::file::source::ReadError;
+use crate::secl::{self, Approval, FieldId};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -301,12 +302,18 @@ impl Report {
         })
     }
 
-    /// The object that `policy check --json` prints, on one line.
-    pub fn check_json(&self) -> String {
+    /// The object that `policy check --json` prints, on one line; `approvals` says by event type
+    /// what the kernel may go by, `name` names fields.
+    pub fn check_json(
+        &self,
+        approvals: &[(&str, Approval)],
+        name: impl Fn(FieldId) -> String,
+    ) -> String {
+        let by_event = approvals.iter().map(|(event, approval)| (*event, approval));
         let check = Check {
             policies: self.policies.iter().map(CheckPolicy::new).collect(),
-            approvers: BTreeMap::new(),
-            accept_mode_rules: Vec::new(),
+            approvers: secl::approve::Report::new(by_event, name),
+            accept_mode_rules: accepting(approvals),
         };
         serde_json::to_string(&check).unwrap_or_default()
     }
@@ -317,10 +324,23 @@ pub fn load_error(name: &str, source: &str, cause: &dyn fmt::Display) -> String 
     format!("error loading policy `{name}` from source `{source}`: {cause}")
 }
 
+/// The rules without which the kernel could leave events out, each once.
+pub fn accepting<'a>(approvals: &'a [(&str, Approval)]) -> Vec<&'a str> {
+    let mut all: Vec<&str> = Vec::new();
+    for (_, approval) in approvals {
+        if let Approval::AcceptAll { rules } = approval {
+            all.extend(rules.iter().map(String::as_str));
+        }
+    }
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
 #[derive(Serialize)]
 struct Check<'a> {
     policies: Vec<CheckPolicy<'a>>,
-    approvers: BTreeMap<&'a str, ()>,
+    approvers: secl::approve::Report,
     accept_mode_rules: Vec<&'a str>,
 }
 

@@ -8,6 +8,7 @@ mod actions;
 mod agent;
 mod commands;
 mod connection;
+mod filters;
 mod heartbeat;
 mod pipeline;
 mod policies;

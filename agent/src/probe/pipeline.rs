@@ -17,6 +17,7 @@ use crate::policy::action::ActionKind;
 use crate::policy::variable::Store;
 use crate::policy::{Rule, RuleSet};
 use crate::resolve::Resolver;
+use crate::secl::Candidates;
 
 /// What one event passes through.
 pub(super) struct Pipeline {
@@ -33,6 +34,7 @@ pub(super) struct Pipeline {
     /// Records that could not be decoded.
     pub(super) undecodable: u64,
     held: Held,
+    candidates: Candidates,
     line: String,
 }
 
@@ -55,6 +57,7 @@ impl Pipeline {
             delivered: [0; KINDS],
             undecodable: 0,
             held: Held::default(),
+            candidates: Candidates::new(),
             line: String::new(),
         }
     }
@@ -109,19 +112,22 @@ impl Pipeline {
 
     fn judge(&mut self, event: Event, now: u64) {
         let event = Rc::new(event);
-        let count = self.rules.rules(event.kind.name()).len();
+        let name = event.kind.name();
+        let mut candidates = std::mem::take(&mut self.candidates);
+        self.rules.candidates(name, &*event, &mut candidates);
         if self.variables.is_used() {
             let subject = EventSubject::new(&event, &self.resolver.processes);
             self.variables.advance(&subject, now);
         }
-        for place in 0..count {
-            let rules = self.rules.rules(event.kind.name());
-            let Some(rule) = rules.get(place).filter(|rule| self.matches(rule, &event)) else {
+        for place in candidates.iter() {
+            let rule = self.rules.rules(name).get(place);
+            let Some(rule) = rule.filter(|rule| self.matches(rule, &event)) else {
                 continue;
             };
             let rule = Rc::clone(rule);
             self.act(&rule, &event, now);
         }
+        self.candidates = candidates;
     }
 
     fn matches(&self, rule: &Rule, event: &Event) -> bool {

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{json, Map, Value};
 
+use super::filters::Gates;
 use super::self_test::Outcome;
 use crate::event::json::write_time;
 use crate::event::wire::{Kind, KINDS};
@@ -28,6 +29,7 @@ pub(super) struct View<'a> {
     pub(super) skipped: u64,
     pub(super) rules: &'a RuleSet,
     pub(super) variables: &'a Store,
+    pub(super) gates: &'a Gates,
     pub(super) last_test: Option<&'a LastTest>,
     pub(super) subscribers: usize,
     pub(super) unread: u64,
@@ -58,6 +60,7 @@ pub(super) fn reply(view: &View<'_>) -> String {
         "process_cache": { "entries": view.cache.0, "limit": view.cache.1 },
         "rules": rules(view.rules),
         "variables": variables(view.variables),
+        "filters": view.gates.json(),
         "loss": {
             "late": view.late,
             "recursion_misses": view.skipped,

@@ -5,8 +5,11 @@
 //! place of its group and row, so reading one is two look-ups and a call, never a search by name.
 //! What a row reads is in the event; nothing here asks the system.
 
+mod capabilities;
 mod groups;
 mod rows;
+
+pub use capabilities::{capabilities, capabilities_of};
 
 use std::ops::Range;
 
@@ -158,6 +161,13 @@ fn describe(id: FieldId, group: &Group, row: &Row) -> Field {
 fn is_observed(group: &Group, row: &Row) -> bool {
     let absent = matches!(group.subject, Subject::Absent | Subject::AbsentEach);
     !absent && !matches!(row.read, Read::Empty(_))
+}
+
+/// The full name of a field; empty for what is none.
+pub fn name_of(id: FieldId) -> String {
+    locate(id).map_or_else(String::new, |(group, row)| {
+        format!("{}.{}", group.prefix, row.name)
+    })
 }
 
 /// Every field, in the order of the table.

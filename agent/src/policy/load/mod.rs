@@ -16,8 +16,8 @@ use crate::policy::limiter::Limiter;
 use crate::policy::merge::{self, MergedRule, Origin};
 use crate::policy::report::{Place, PolicyReport, Problem, Report, RuleReport, Status};
 use crate::policy::rule::Rule;
-use crate::policy::variable::Declarations;
-use crate::secl::{self, Macros, Scheme};
+use crate::policy::variable::{self, Declarations};
+use crate::secl::{self, Approval, Candidates, Capability, Index, Macros, Record, Scheme};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
@@ -39,9 +39,25 @@ pub struct Options {
 /// The rules that run, by event type.
 #[derive(Debug, Default)]
 pub struct RuleSet {
-    rules: BTreeMap<&'static str, Vec<Rc<Rule>>>,
+    rules: BTreeMap<&'static str, EventRules>,
     report: Report,
     declarations: Declarations,
+}
+
+/// The rules about one event type, and how those are found that can match an event.
+#[derive(Debug, Default)]
+struct EventRules {
+    list: Vec<Rc<Rule>>,
+    index: Index,
+}
+
+impl EventRules {
+    fn new(list: Vec<Rc<Rule>>) -> EventRules {
+        // A rule's actions may change variables while the rules behind it still wait.
+        let is_fixed = |field| !variable::is_variable(field);
+        let index = Index::with_keys(list.iter().map(|rule| &rule.compiled), &is_fixed);
+        EventRules { list, index }
+    }
 }
 
 impl RuleSet {
@@ -62,7 +78,7 @@ impl RuleSet {
         let macros = loader.macros();
         let mut merged = loader.rules();
         let declarations = loader.declare(&mut merged, &macros);
-        let mut rules = BTreeMap::new();
+        let mut rules: BTreeMap<&'static str, Vec<Rc<Rule>>> = BTreeMap::new();
         for merged in &merged {
             loader.compile(merged, &macros, &declarations.scheme(scheme), &mut rules);
         }
@@ -71,8 +87,11 @@ impl RuleSet {
             .policies
             .iter_mut()
             .for_each(PolicyReport::settle);
+        let indexed = rules.into_iter();
         RuleSet {
-            rules,
+            rules: indexed
+                .map(|(event, list)| (event, EventRules::new(list)))
+                .collect(),
             report: loader.report,
             declarations,
         }
@@ -95,12 +114,29 @@ impl RuleSet {
 
     /// The rules about one event type, in load order.
     pub fn rules(&self, event: &str) -> &[Rc<Rule>] {
-        self.rules.get(event).map_or(&[], Vec::as_slice)
+        self.rules.get(event).map_or(&[], |rules| &rules.list)
+    }
+
+    /// Puts the places of the rules about an event type that may match the record into
+    /// `candidates`; all others cannot. Does not allocate once `candidates` has been used.
+    pub fn candidates(&self, event: &str, record: &dyn Record, candidates: &mut Candidates) {
+        match self.rules.get(event) {
+            Some(rules) => rules.index.candidates(record, candidates),
+            None => Index::default().candidates(record, candidates),
+        }
+    }
+
+    /// By which values of these fields events of a type can be left out before any rule sees them.
+    pub fn approval(&self, event: &str, capabilities: &[Capability]) -> Approval {
+        let rules = self.rules(event).iter();
+        let rules = rules.map(|rule| (rule.id.as_str(), &rule.compiled));
+        secl::approve(rules, capabilities)
     }
 
     /// Every rule, by event type.
     pub fn all(&self) -> impl Iterator<Item = &Rule> {
-        self.rules.values().flatten().map(|rule| &**rule)
+        let lists = self.rules.values().flat_map(|rules| &rules.list);
+        lists.map(|rule| &**rule)
     }
 
     /// The event types with at least one rule.

@@ -293,7 +293,9 @@ fn the_report_of_policy_check() {
         rule("a", OPEN),
         rule("b", "expression: open.no == 1")
     );
-    let json = load(&[("x.policy", &text)]).report().check_json();
+    let json = load(&[("x.policy", &text)])
+        .report()
+        .check_json(&[], crate::event::fields::name_of);
     let start = "{\"policies\":[{\"name\":\"x.policy\",\"status\":\"partially_loaded\",\"rules\":[\
                  {\"id\":\"a\",\"status\":\"loaded\",\"message\":\"\"},\
                  {\"id\":\"b\",\"status\":\"error\",\"message\":\"x.policy:5:15: rule `b` error: ";

@@ -14,6 +14,11 @@ pub(super) const UUID: &str = "builtins.uuid4";
 /// The id of [`UUID`].
 pub(super) const UUID_ID: FieldId = FieldId(u32::MAX);
 
+/// Whether an id is that of a variable, whose value rules may change.
+pub fn is_variable(field: FieldId) -> bool {
+    field.0 >= VARIABLE
+}
+
 /// A variable.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Declaration {

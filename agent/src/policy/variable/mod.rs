@@ -9,7 +9,7 @@ mod declare;
 mod scoped;
 mod store;
 
-pub use declare::{Declarations, Undeclared};
+pub use declare::{is_variable, Declarations, Undeclared};
 pub use scoped::Scoped;
 pub use store::{Counters, Store};
 

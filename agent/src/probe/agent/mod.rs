@@ -12,6 +12,7 @@ use mio::{Events, Interest, Poll, Token};
 
 use super::actions::Actions;
 use super::commands::Commands;
+use super::filters::Gates;
 use super::heartbeat::Heartbeat;
 use super::pipeline::Pipeline;
 use super::policies::Policies;
@@ -41,8 +42,6 @@ const TICK: Duration = Duration::from_millis(20);
 const WATCH: Duration = Duration::from_secs(1);
 /// A turn above this is counted in the status.
 const SLOW_TURN: Duration = Duration::from_millis(50);
-/// Kinds whose records pass a gate in the kernel.
-const GATED: [Kind; 3] = [Kind::Open, Kind::Chmod, Kind::Chown];
 /// Bytes of the report on the rules that readers get.
 const LONGEST_REPORT: usize = 512 << 10;
 /// A peer that says nothing for so long is closed.
@@ -65,6 +64,8 @@ pub(super) struct Agent {
     last_test: Option<LastTest>,
     policies: Policies,
     heartbeat: Heartbeat,
+    gates: Gates,
+    filters_in_kernel: bool,
     /// The process that hashes files, as far as the kernel was told of it.
     ignored_worker: Option<u32>,
     next_token: usize,
@@ -133,6 +134,8 @@ impl Agent {
             stream,
             pipeline: Pipeline::new(resolver, rules, Actions::new(settings), host, subscribers),
             heartbeat: Heartbeat::new(started),
+            gates: Gates::default(),
+            filters_in_kernel: settings.flag(&keys::ENABLE_KERNEL_FILTERS),
             ignored_worker: None,
             self_test,
             waiting: Vec::new(),
@@ -160,7 +163,7 @@ impl Agent {
             self.probes.ignore(tgid, true).map_err(Error::Kernel)?;
             self.pipeline.protected.push(tgid);
         }
-        self.open_gates().map_err(Error::Kernel)?;
+        self.set_gates().map_err(Error::Kernel)?;
         self.register()
             .map_err(|error| Error::Io("polling", error))?;
         self.report_rungs();
@@ -212,12 +215,10 @@ impl Agent {
         }
     }
 
-    /// Lets the kernel report only what some rule is about.
-    fn open_gates(&self) -> Result<(), kernel::Error> {
-        for kind in GATED {
-            let is_wanted = !self.pipeline.rules.rules(kind.name()).is_empty();
-            self.probes.open_gate(kind, is_wanted)?;
-        }
+    /// Lets the kernel report only what some rule can match.
+    fn set_gates(&mut self) -> Result<(), kernel::Error> {
+        let filters = self.probes.filters();
+        self.gates = Gates::set(filters, &self.pipeline.rules, self.filters_in_kernel)?;
         Ok(())
     }
 
@@ -315,7 +316,7 @@ impl Agent {
             return Err(sentence);
         }
         self.pipeline.replace_rules(rules);
-        if let Err(error) = self.open_gates() {
+        if let Err(error) = self.set_gates() {
             warn!("{error}");
         }
         self.publish_rules();
@@ -413,9 +414,7 @@ impl Agent {
     /// Delivers what is left. The hooks go with the process: detaching them takes the kernel
     /// longer than anyone should wait here.
     fn stop(&mut self) {
-        for kind in GATED {
-            let _ = self.probes.open_gate(kind, false);
-        }
+        Gates::close(self.probes.filters());
         let pipeline = &mut self.pipeline;
         let now = monotonic_now();
         self.stream

@@ -124,6 +124,7 @@ impl Agent {
             skipped: self.probes.recursion_misses(),
             rules: &self.pipeline.rules,
             variables: &self.pipeline.variables,
+            gates: &self.gates,
             last_test: self.last_test.as_ref(),
             subscribers: self.pipeline.subscribers.count(),
             unread: self.pipeline.subscribers.lost(),

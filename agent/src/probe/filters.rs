@@ -1,0 +1,95 @@
+//! From the rules to what the kernel may leave out: nothing that a rule could match.
+
+use std::collections::BTreeMap;
+
+use serde_json::{json, Value};
+
+use crate::event::wire::Kind;
+use crate::event::{fields, Fields};
+use crate::kernel::{Error, Filters, Gate};
+use crate::policy::RuleSet;
+use crate::secl::approve::Values;
+use crate::secl::{Approval, CapabilityKind};
+
+/// Kinds whose records pass a gate in the kernel.
+const GATED: [Kind; 3] = [Kind::Open, Kind::Chmod, Kind::Chown];
+/// What the kernel compares of an open, by field.
+const KERNEL_CAPABILITIES: [(&str, CapabilityKind); 3] = [
+    ("open.file.path", CapabilityKind::Basename),
+    ("open.file.name", CapabilityKind::Basename),
+    ("open.flags", CapabilityKind::Flags),
+];
+
+/// How the gates stand.
+#[derive(Debug, Default)]
+pub(super) struct Gates {
+    by_kind: BTreeMap<&'static str, Gate>,
+}
+
+impl Gates {
+    /// Sets every gate as the rules need it; with `filtering` off, what some rule is about is let
+    /// through whole.
+    pub(super) fn set(
+        filters: &mut Filters,
+        rules: &RuleSet,
+        filtering: bool,
+    ) -> Result<Gates, Error> {
+        let mut gates = Gates::default();
+        for kind in GATED {
+            let gate = filters.set(kind, wanted(kind, rules, filtering))?;
+            gates.by_kind.insert(kind.name(), gate);
+        }
+        Ok(gates)
+    }
+
+    /// Closes every gate.
+    pub(super) fn close(filters: &mut Filters) {
+        for kind in GATED {
+            // The process ends, and the gates with it.
+            let _ = filters.set(kind, Gate::Closed);
+        }
+    }
+
+    /// The gates for `status`.
+    pub(super) fn json(&self) -> Value {
+        let one = |gate: &Gate| match gate {
+            Gate::Closed => json!({"mode": "closed"}),
+            Gate::Open => json!({"mode": "accept"}),
+            Gate::Filtered { flags, names } => {
+                json!({"mode": "deny", "names": names.len(), "flags": format!("{flags:#x}")})
+            }
+        };
+        let all = self.by_kind.iter();
+        all.map(|(kind, gate)| ((*kind).to_owned(), one(gate)))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    }
+}
+
+fn wanted(kind: Kind, rules: &RuleSet, filtering: bool) -> Gate {
+    let event = kind.name();
+    if rules.rules(event).is_empty() {
+        return Gate::Closed;
+    }
+    if !filtering || kind != Kind::Open {
+        return Gate::Open;
+    }
+    let capabilities = fields::capabilities_of(&KERNEL_CAPABILITIES, &Fields);
+    let Approval::Approvers(approvers) = rules.approval(event, &capabilities) else {
+        return Gate::Open;
+    };
+    let flags = approvers.fields().filter_map(|(_, values)| match values {
+        Values::Flags(mask) => Some(*mask),
+        _ => None,
+    });
+    // Flags beyond 32 bits are no flags of open: no event has them.
+    let flags = flags.fold(0, |all, mask| all | mask) & i64::from(u32::MAX);
+    Gate::Filtered {
+        flags: u32::try_from(flags).unwrap_or(u32::MAX),
+        names: approvers
+            .basenames()
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
+    }
+}
