@@ -23,6 +23,7 @@ mod macros;
 mod matcher;
 mod parser;
 mod pattern;
+mod reading;
 pub mod types;
 
 #[cfg(test)]
@@ -30,8 +31,10 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use check::nearest;
 pub use compile::Compiled;
 pub use macros::Macros;
+pub use reading::{Element, Reading};
 pub use types::{Constant, Field, FieldId, FieldType, IpNet, Kind, Record, Scheme, TextKind};
 
 use std::fmt;
@@ -103,4 +106,20 @@ pub fn compile(
     scheme: &dyn Scheme,
 ) -> Result<Compiled, Error> {
     check::rule(expression, macros, scheme)
+}
+
+/// What a part of an expression holds on a record: the truth of a condition, the values of a field
+/// or of a sum. A pattern or a list has no value by itself.
+pub fn read(
+    part: &ast::Expression,
+    macros: &Macros,
+    scheme: &dyn Scheme,
+    record: &dyn Record,
+) -> Result<Reading, Error> {
+    check::read(part, macros, scheme, record)
+}
+
+/// The number that a text such as `O_CREAT | O_WRONLY`, `0644`, `-1` or `10m` stands for.
+pub fn number(text: &str, scheme: &dyn Scheme) -> Result<i64, Error> {
+    check::number(&parse(text)?, scheme)
 }

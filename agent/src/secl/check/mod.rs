@@ -6,8 +6,12 @@
 
 mod names;
 mod operators;
+mod part;
 mod suggest;
 mod value;
+
+pub(super) use part::{number, read};
+pub use suggest::nearest;
 
 use super::ast::{Array, ArrayKind, Chain, Expression, ExpressionKind, Macro, UnaryOperator};
 use super::ast::{BitOperator, LogicOperator, SumOperator};
@@ -31,28 +35,9 @@ pub(super) fn rule(
     macros: &Macros,
     scheme: &dyn Scheme,
 ) -> Result<Compiled, Error> {
-    let mut checker = Checker {
-        macros,
-        scheme,
-        fields: Vec::new(),
-        events: Vec::new(),
-        registers: Vec::new(),
-        expanding: Vec::new(),
-        depth: 0,
-        nodes: 0,
-    };
+    let mut checker = Checker::new(macros, scheme);
     let test = checker.condition(expression)?;
-    let registers = checker
-        .registers
-        .into_iter()
-        .map(|(_, fields)| fields)
-        .collect();
-    Ok(Compiled {
-        test,
-        events: checker.events,
-        fields: checker.fields,
-        registers,
-    })
+    Ok(checker.finish(test))
 }
 
 struct Checker<'a> {
@@ -69,6 +54,30 @@ struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
+    fn new(macros: &'a Macros, scheme: &'a dyn Scheme) -> Checker<'a> {
+        Checker {
+            macros,
+            scheme,
+            fields: Vec::new(),
+            events: Vec::new(),
+            registers: Vec::new(),
+            expanding: Vec::new(),
+            depth: 0,
+            nodes: 0,
+        }
+    }
+
+    /// Joins the whole condition with what was learnt of it.
+    fn finish(self, test: Test) -> Compiled {
+        let registers = self.registers.into_iter().map(|(_, fields)| fields);
+        Compiled {
+            test,
+            events: self.events,
+            fields: self.fields,
+            registers: registers.collect(),
+        }
+    }
+
     fn count_node(&mut self, span: &Range<usize>) -> Result<(), Error> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
