@@ -30,6 +30,7 @@ pub struct Options {
 #[derive(Debug, Default)]
 pub struct RuleSet {
     rules: BTreeMap<&'static str, Vec<Rule>>,
+    macros: Macros,
     report: Report,
 }
 
@@ -59,6 +60,7 @@ impl RuleSet {
             .policies
             .iter_mut()
             .for_each(PolicyReport::settle);
+        set.macros = macros;
         set.report = loader.report;
         set
     }
@@ -71,6 +73,11 @@ impl RuleSet {
     /// What became of every policy and rule.
     pub fn report(&self) -> &Report {
         &self.report
+    }
+
+    /// The macros that the rules can name.
+    pub fn macros(&self) -> &Macros {
+        &self.macros
     }
 
     /// The rules about one event type, in load order.

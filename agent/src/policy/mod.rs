@@ -10,6 +10,8 @@
 pub mod compile;
 pub mod condition;
 pub mod error;
+pub mod examples;
+pub mod explain;
 pub mod file;
 pub mod limiter;
 pub mod load;
@@ -19,7 +21,7 @@ pub mod rule;
 
 pub use condition::host::Host;
 pub use file::position::Location;
-pub use file::source::{read_directory, ReadError, Source};
+pub use file::source::{read_directory, read_policy, ReadError, Source};
 pub use limiter::Limiter;
 pub use load::{Options, RuleSet};
 pub use report::{PolicyReport, PolicyStatus, Problem, Report, RuleReport, Status};
