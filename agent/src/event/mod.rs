@@ -9,12 +9,14 @@ pub mod fields;
 pub mod json;
 pub mod model;
 pub mod process;
+pub mod sample;
 pub mod types;
 pub mod wire;
 
 pub use fields::Fields;
 pub use model::{Body, Cgroup, Event, File, Flags, Hashes, HostInfo, Names, PathSource};
 pub use process::{Image, Process, ProcessInfo};
+pub use sample::Sample;
 pub use types::EventType;
 
 #[cfg(test)]

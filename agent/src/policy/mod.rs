@@ -12,6 +12,8 @@ pub mod action;
 pub mod compile;
 pub mod condition;
 pub mod error;
+pub mod examples;
+pub mod explain;
 pub mod file;
 pub mod fim;
 pub mod limiter;
@@ -23,7 +25,7 @@ pub mod variable;
 
 pub use condition::host::Host;
 pub use file::position::Location;
-pub use file::source::{read_directory, ReadError, Source};
+pub use file::source::{read_directory, read_policy, ReadError, Source};
 pub use limiter::Limiter;
 pub use load::{Options, RuleSet};
 pub use report::{PolicyReport, PolicyStatus, Problem, Report, RuleReport, Status};

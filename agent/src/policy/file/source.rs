@@ -131,6 +131,20 @@ pub fn read_directory(dir: &Path, default_enabled: bool) -> (Vec<Source>, Vec<Re
     (sources, errors)
 }
 
+/// Reads one policy that is named by its path.
+pub fn read_policy(path: &Path) -> Result<Source, ReadError> {
+    let text = read_file(path, &mut { MAX_TOTAL });
+    let text = text.map_err(|cause| ReadError {
+        path: path.to_owned(),
+        cause,
+    })?;
+    Ok(Source {
+        name: file_name(path),
+        kind: "file",
+        text,
+    })
+}
+
 fn list(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -40,6 +40,7 @@ pub struct Options {
 #[derive(Debug, Default)]
 pub struct RuleSet {
     rules: BTreeMap<&'static str, EventRules>,
+    macros: Macros,
     report: Report,
     declarations: Declarations,
 }
@@ -92,6 +93,7 @@ impl RuleSet {
             rules: indexed
                 .map(|(event, list)| (event, EventRules::new(list)))
                 .collect(),
+            macros,
             report: loader.report,
             declarations,
         }
@@ -110,6 +112,11 @@ impl RuleSet {
     /// What became of every policy and rule.
     pub fn report(&self) -> &Report {
         &self.report
+    }
+
+    /// The macros that the rules can name.
+    pub fn macros(&self) -> &Macros {
+        &self.macros
     }
 
     /// The rules about one event type, in load order.

@@ -6,9 +6,13 @@
 
 mod names;
 mod operators;
+mod part;
 mod suggest;
 mod value;
 mod variables;
+
+pub(super) use part::{number, read};
+pub use suggest::nearest;
 
 use super::ast::{Array, ArrayKind, Chain, Expression, ExpressionKind, Macro, UnaryOperator};
 use super::ast::{BitOperator, LogicOperator, SumOperator};
@@ -36,17 +40,7 @@ pub(super) fn rule(
 ) -> Result<Compiled, Error> {
     let mut checker = Checker::new(macros, scheme);
     let test = checker.condition(expression)?;
-    let registers = checker
-        .registers
-        .into_iter()
-        .map(|(_, fields)| fields)
-        .collect();
-    Ok(Compiled {
-        test,
-        events: checker.events,
-        fields: checker.fields,
-        registers,
-    })
+    Ok(checker.finish(test))
 }
 
 /// Checks what an action gives to a variable.
@@ -94,6 +88,17 @@ impl<'a> Checker<'a> {
             expanding: Vec::new(),
             depth: 0,
             nodes: 0,
+        }
+    }
+
+    /// Joins the whole condition with what was learnt of it.
+    fn finish(self, test: Test) -> Compiled {
+        let registers = self.registers.into_iter().map(|(_, fields)| fields);
+        Compiled {
+            test,
+            events: self.events,
+            fields: self.fields,
+            registers: registers.collect(),
         }
     }
 

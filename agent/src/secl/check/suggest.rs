@@ -4,7 +4,7 @@
 const MAX_NAME: usize = 128;
 
 /// The candidate that is fewest edits away from the name, when that is near enough to be meant.
-pub(super) fn nearest(name: &str, candidates: &[String]) -> Option<String> {
+pub fn nearest(name: &str, candidates: &[String]) -> Option<String> {
     if name.len() > MAX_NAME {
         return None;
     }

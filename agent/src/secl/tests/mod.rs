@@ -3,6 +3,7 @@
 mod errors;
 mod evaluation;
 mod limits;
+mod reading;
 
 use super::testing::{Held, TestRecord, TestScheme};
 use super::{compile, parse, parse_macro, Compiled, Error, Macros};
