@@ -418,10 +418,10 @@ fn same_hashes(file: &Value, path: &Path) -> Outcome {
 fn replace() -> Outcome {
     let watch = || on_open("watches", "watched.e2e", "", "");
     let other = |number: usize| on_open(&format!("other_{number}"), "nothing.e2e", "", "");
-    let launch = Launch::new("replace")?.policy("a.policy", policy(&[watch(), other(0)]))?;
-    let agent = launch.start()?;
     let path = scratch::directory("replace-files")?.join("watched.e2e");
     fs::write(&path, "")?;
+    let launch = Launch::new("replace")?.policy("a.policy", policy(&[watch(), other(0)]))?;
+    let agent = launch.start()?;
     let (opened, is_done) = (AtomicU64::new(0), AtomicBool::new(false));
     let reloads = thread::scope(|scope| {
         scope.spawn(|| {

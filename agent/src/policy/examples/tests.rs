@@ -23,6 +23,7 @@ fn outcomes(tests: &str) -> Vec<Outcome> {
     let options = Options {
         host: Host::default(),
         events: RULE_TYPES.to_vec(),
+        ..Options::default()
     };
     let rules = RuleSet::load(&[source], &options, &Fields);
     assert!(rules.report().problems().is_empty());
