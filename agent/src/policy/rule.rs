@@ -1,8 +1,9 @@
 //! One rule that is ready to be evaluated, with what its events say about it.
 
-use super::action::Action;
+use super::action::{Action, ActionKind};
 use super::file::definition;
 use super::limiter::Limiter;
+use super::variable::{Store, Subject};
 use crate::secl::{self, Record};
 use std::collections::BTreeMap;
 
@@ -64,6 +65,27 @@ impl Rule {
             actions,
             compiled,
             limiter,
+        }
+    }
+
+    /// Carries out the actions that set variables, each if its filter holds.
+    pub fn set_variables(
+        &self,
+        variables: &mut Store,
+        record: &dyn Record,
+        subject: &dyn Subject,
+        now_ns: u64,
+    ) {
+        for action in &self.actions {
+            let ActionKind::Set(set) = &action.kind else {
+                continue;
+            };
+            let filter = action.filter.as_ref();
+            let holds =
+                filter.is_none_or(|filter| filter.matches(&variables.scoped(record, subject)));
+            if holds {
+                variables.set(set, record, subject, now_ns);
+            }
         }
     }
 

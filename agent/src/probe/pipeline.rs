@@ -13,7 +13,6 @@ use super::{unix_now, variables};
 use crate::event::json::{self, RuleInfo, Variables};
 use crate::event::wire::{Record, KINDS};
 use crate::event::{Event, EventType, HostInfo};
-use crate::policy::action::ActionKind;
 use crate::policy::variable::Store;
 use crate::policy::{Rule, RuleSet};
 use crate::resolve::Resolver;
@@ -41,14 +40,14 @@ pub(super) struct Pipeline {
 impl Pipeline {
     pub(super) fn new(
         resolver: Resolver,
-        mut rules: RuleSet,
+        rules: RuleSet,
         actions: Actions,
         host: HostInfo,
         subscribers: Subscribers,
     ) -> Pipeline {
         Pipeline {
             resolver,
-            variables: Store::new(rules.take_declarations()),
+            variables: Store::new(rules.declarations()),
             rules,
             actions,
             host,
@@ -64,8 +63,8 @@ impl Pipeline {
 
     /// Lets other rules run from the next event on; what their variables hold stays where they are
     /// declared alike.
-    pub(super) fn replace_rules(&mut self, mut rules: RuleSet) {
-        let mut variables = Store::new(rules.take_declarations());
+    pub(super) fn replace_rules(&mut self, rules: RuleSet) {
+        let mut variables = Store::new(rules.declarations());
         variables.take_over(std::mem::take(&mut self.variables));
         self.variables = variables;
         self.rules = rules;
@@ -142,7 +141,7 @@ impl Pipeline {
     /// Carries out what a rule that matched asks for, and sends its event if the limiter lets it.
     fn act(&mut self, rule: &Rc<Rule>, event: &Rc<Event>, now: u64) {
         let subject = EventSubject::new(event, &self.resolver.processes);
-        set_variables(&mut self.variables, rule, event, &subject, now);
+        rule.set_variables(&mut self.variables, &**event, &subject, now);
         let mut reports = Vec::new();
         if !rule.actions.is_empty() {
             let moment = Moment {
@@ -231,24 +230,5 @@ impl Pipeline {
             |id| alive.has_container(id),
             |path| alive.has_cgroup(path),
         );
-    }
-}
-
-fn set_variables(
-    variables: &mut Store,
-    rule: &Rule,
-    event: &Event,
-    subject: &EventSubject<'_>,
-    now: u64,
-) {
-    for action in &rule.actions {
-        let ActionKind::Set(set) = &action.kind else {
-            continue;
-        };
-        let filter = action.filter.as_ref();
-        let holds = filter.is_none_or(|filter| filter.matches(&variables.scoped(event, subject)));
-        if holds {
-            variables.set(set, event, subject, now);
-        }
     }
 }

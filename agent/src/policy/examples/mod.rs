@@ -4,13 +4,16 @@
 //! How a written event becomes a record is told by the caller, as no event is known here. Files
 //! are read, rules loaded and outcomes printed by the caller too.
 
+mod owner;
 mod read;
 
 use std::fmt;
 use std::time::Duration;
 
+use crate::policy::variable::Store;
 use crate::policy::RuleSet;
-use crate::secl::{self, Record};
+use crate::secl::{self, Record, Scheme};
+use owner::Owners;
 
 pub use read::Error;
 
@@ -56,6 +59,14 @@ pub struct WrittenEvent {
 
 /// What turns written events into records; the error is a sentence.
 pub type MakeRecord<'a> = dyn Fn(&WrittenEvent) -> Result<Box<dyn Record + 'a>, String> + 'a;
+
+/// What the run has to know of whoever owns the fields.
+pub struct Surroundings<'a, 'r> {
+    /// Turns written events into records.
+    pub make: &'a MakeRecord<'r>,
+    /// Knows the fields that say to whom an event belongs.
+    pub scheme: &'a dyn Scheme,
+}
 
 /// How a test ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,12 +130,13 @@ impl Examples {
     }
 }
 
-/// Runs every test against the rules.
-pub fn run(rules: &RuleSet, examples: &Examples, make: &MakeRecord<'_>) -> Vec<Outcome> {
+/// Runs every test against the rules. Variables begin empty with each test and live from one of its
+/// steps to the next; of actions only those are carried out that set variables.
+pub fn run(rules: &RuleSet, examples: &Examples, around: &Surroundings<'_, '_>) -> Vec<Outcome> {
     let outcome = |test: &Test| Outcome {
         name: test.name.clone(),
         line: test.line,
-        failures: Run::new(rules, make).test(test),
+        failures: Run::new(rules, around).test(test),
     };
     examples.tests.iter().map(outcome).collect()
 }
@@ -133,15 +145,19 @@ pub fn run(rules: &RuleSet, examples: &Examples, make: &MakeRecord<'_>) -> Vec<O
 struct Run<'a, 'r> {
     rules: &'a RuleSet,
     make: &'a MakeRecord<'r>,
+    owners: Owners,
+    variables: Store,
     /// Time since the test began.
     clock: Duration,
 }
 
 impl<'a, 'r> Run<'a, 'r> {
-    fn new(rules: &'a RuleSet, make: &'a MakeRecord<'r>) -> Run<'a, 'r> {
+    fn new(rules: &'a RuleSet, around: &Surroundings<'a, 'r>) -> Run<'a, 'r> {
         Run {
             rules,
-            make,
+            make: around.make,
+            owners: Owners::new(around.scheme),
+            variables: Store::new(rules.declarations()),
             clock: Duration::ZERO,
         }
     }
@@ -166,10 +182,25 @@ impl<'a, 'r> Run<'a, 'r> {
     /// Moves the clock on and gives the ids of the rules that match the event.
     fn step(&mut self, step: &Step) -> Result<Vec<&'a str>, String> {
         self.clock = self.clock.saturating_add(step.after);
+        let now = u64::try_from(self.clock.as_nanos()).unwrap_or(u64::MAX);
         let record = (self.make)(&step.event)?;
-        let rules = self.rules.rules(&step.event.kind).iter();
-        let matching = rules.filter(|rule| rule.compiled.matches(&*record));
-        Ok(matching.map(|rule| rule.id.as_str()).collect())
+        let owner = self.owners.of(&*record);
+        if let Some((parent, child)) = self.owners.birth(&owner) {
+            self.variables.fork(parent, child);
+        }
+        self.variables.advance(&owner, now);
+        let mut matching = Vec::new();
+        for rule in self.rules.rules(&step.event.kind) {
+            let scoped = self.variables.scoped(&*record, &owner);
+            if rule.compiled.matches(&scoped) {
+                matching.push(rule.id.as_str());
+                rule.set_variables(&mut self.variables, &*record, &owner, now);
+            }
+        }
+        if step.event.kind == "exit" {
+            self.owners.end(&owner, &mut self.variables);
+        }
+        Ok(matching)
     }
 
     fn compare(&self, expected: &[String], matches: &[&str]) -> Vec<Difference> {

@@ -15,10 +15,14 @@ rules:
 ";
 
 fn outcomes(tests: &str) -> Vec<Outcome> {
+    outcomes_of(POLICY, tests)
+}
+
+fn outcomes_of(policy: &str, tests: &str) -> Vec<Outcome> {
     let source = Source {
         name: "x.policy".to_owned(),
         kind: "file",
-        text: POLICY.as_bytes().to_vec(),
+        text: policy.as_bytes().to_vec(),
     };
     let options = Options {
         host: Host::default(),
@@ -29,14 +33,14 @@ fn outcomes(tests: &str) -> Vec<Outcome> {
     assert!(rules.report().problems().is_empty());
     let catalog = Catalog::new(&Fields);
     let examples = Examples::read(tests).unwrap();
-    run(
-        &rules,
-        &examples,
-        &|event| match Sample::new(&catalog, &event.kind, &event.values) {
+    let around = Surroundings {
+        make: &|event| match Sample::new(&catalog, &event.kind, &event.values) {
             Ok(sample) => Ok(Box::new(sample)),
             Err(error) => Err(error.to_string()),
         },
-    )
+        scheme: &Fields,
+    };
+    run(&rules, &examples, &around)
 }
 
 fn shown(outcome: &Outcome) -> String {
@@ -99,6 +103,67 @@ fn every_test_is_judged() {
             (Some(line), text.to_owned())
         );
     }
+}
+
+/// What a script of events shows of the life of variables.
+#[test]
+fn variables_are_set_inherited_ended_and_released() {
+    let policy = "\
+rules:
+  - id: marks
+    expression: open.file.name == \"mark\"
+    actions:
+      - set: {name: seen, field: open.file.name, scope: process, append: true, inherited: true, ttl: 10m}
+      - set: {name: own, value: true, scope: process}
+      - set: {name: place, field: container.id, scope: cgroup}
+        filter: container.id != \"\"
+  - id: asks_seen
+    expression: open.file.name == \"ask\" && \"mark\" in ${process.seen}
+  - id: asks_own
+    expression: open.file.name == \"ask\" && ${process.own}
+  - id: asks_place
+    expression: open.file.name == \"ask\" && ${cgroup.place} == \"c1\"
+  - id: ends
+    expression: exit.code == 0
+";
+    let event = |kind: &str, file: &str, pid: u32, more: &str| {
+        let file = match file {
+            "" => String::new(),
+            file => format!(", {kind}.file.path: /x/{file}"),
+        };
+        let ids = "cgroup.id: /g, container.id: c1";
+        format!("event: {{type: {kind}, values: {{process.pid: {pid}, {ids}{file}{more}}}}}")
+    };
+    let steps = [
+        (event("open", "ask", 10, ""), ""),
+        (event("open", "mark", 10, ""), "marks"),
+        (
+            event("open", "ask", 10, ""),
+            "asks_seen, asks_own, asks_place",
+        ),
+        (
+            event("open", "ask", 11, ", process.ancestors.pid: [10]"),
+            "asks_seen, asks_place",
+        ),
+        (
+            event("open", "ask", 12, ", process.ancestors.pid: [1]"),
+            "asks_place",
+        ),
+        (event("exit", "", 10, ", exit.code: 0"), "ends"),
+        (event("open", "ask", 10, ""), "asks_place"),
+        (
+            event("open", "ask", 11, ", process.ancestors.pid: [10]"),
+            "asks_seen, asks_place",
+        ),
+    ];
+    let mut tests = "tests:\n  - name: life\n    steps:\n".to_owned();
+    for (event, expect) in &steps {
+        tests += &format!("      - {{{event}, expect: [{expect}]}}\n");
+    }
+    let last = event("open", "ask", 11, ", process.ancestors.pid: [10]");
+    tests += &format!("      - {{after: 10m, {last}, expect: [asks_place]}}\n");
+    let found: Vec<String> = outcomes_of(policy, &tests).iter().map(shown).collect();
+    assert_eq!(found, ["life"]);
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub struct RuleSet {
     rules: BTreeMap<&'static str, EventRules>,
     macros: Macros,
     report: Report,
-    declarations: Declarations,
+    declarations: Rc<Declarations>,
 }
 
 /// The rules about one event type, and how those are found that can match an event.
@@ -95,7 +95,7 @@ impl RuleSet {
                 .collect(),
             macros,
             report: loader.report,
-            declarations,
+            declarations: Rc::new(declarations),
         }
     }
 
@@ -104,9 +104,9 @@ impl RuleSet {
         self.report.add_unread(errors);
     }
 
-    /// The variables that its actions set; to be taken once, for a [`super::variable::Store`].
-    pub fn take_declarations(&mut self) -> Declarations {
-        std::mem::take(&mut self.declarations)
+    /// The variables that its actions set.
+    pub fn declarations(&self) -> Rc<Declarations> {
+        Rc::clone(&self.declarations)
     }
 
     /// What became of every policy and rule.

@@ -34,7 +34,7 @@ fn rules_may_name_variables_that_later_rules_set() {
         \x20 - log: {level: info}\n\
         \x20 - kill: {signal: SIGKILL, scope: cgroup}\n";
     assert_eq!(problems(policy), [""; 0]);
-    let mut set = load_with(policy, &options());
+    let set = load_with(policy, &options());
     let rule = &set.rules("open")[1];
     assert_eq!(rule.actions.len(), 6);
     assert!(rule.actions[1].filter.is_some());
@@ -42,7 +42,7 @@ fn rules_may_name_variables_that_later_rules_set() {
         panic!();
     };
     assert_eq!(kill.signal, libc::SIGKILL);
-    assert_eq!(set.take_declarations().all().len(), 3);
+    assert_eq!(set.declarations().all().len(), 3);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::secl::{Record, Value};
 use std::cell::OnceCell;
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
+use std::rc::Rc;
 
 /// Processes, containers and cgroups, each, whose variables are kept.
 const MAX_SCOPES: usize = 4_096;
@@ -157,7 +158,7 @@ pub struct Counters {
 /// What the variables of a rule set hold.
 #[derive(Debug, Default)]
 pub struct Store {
-    declarations: Declarations,
+    declarations: Rc<Declarations>,
     global: Holder,
     processes: Scopes<ProcessKey>,
     containers: Scopes<String>,
@@ -169,7 +170,7 @@ pub struct Store {
 
 impl Store {
     /// No variable holds anything.
-    pub fn new(declarations: Declarations) -> Store {
+    pub fn new(declarations: Rc<Declarations>) -> Store {
         Store {
             declarations,
             ..Store::default()

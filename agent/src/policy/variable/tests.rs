@@ -144,7 +144,7 @@ impl Bench {
         let sets = compiled.collect();
         drop(scheme);
         Bench {
-            store: Store::new(declarations),
+            store: Store::new(std::rc::Rc::new(declarations)),
             sets,
         }
     }
