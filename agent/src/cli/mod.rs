@@ -11,6 +11,8 @@ pub mod help;
 pub mod logger;
 pub mod parse;
 pub mod policy;
+pub mod policy_eval;
+pub mod policy_test;
 pub mod print;
 pub mod role_start;
 pub mod run;

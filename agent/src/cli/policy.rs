@@ -24,18 +24,7 @@ pub fn check(arguments: &Arguments) -> Exit {
     if arguments.has(&LOADED_POLICIES) {
         return loaded(&settings);
     }
-    let directory = match arguments.value(&POLICIES_DIR) {
-        Some(directory) => PathBuf::from(directory),
-        None => settings.policies_dir(),
-    };
-    let embedded = settings.flag(&keys::POLICIES_DEFAULT_ENABLED);
-    let (sources, unread) = policy::read_directory(&directory, embedded);
-    let options = Options {
-        host: Host::read(),
-        events: RULE_TYPES.to_vec(),
-    };
-    let mut rules = RuleSet::load(&sources, &options, &Fields);
-    rules.add_unread(&unread);
+    let rules = load(arguments, &settings);
     let report = rules.report();
     if arguments.has(&JSON) {
         print::line(&report.check_json());
@@ -45,6 +34,28 @@ pub fn check(arguments: &Arguments) -> Exit {
     match report.has_errors() {
         true => Exit::Failure,
         false => Exit::Success,
+    }
+}
+
+/// Loads the policies of the directory that is named or configured, with every event type
+/// enabled.
+pub(super) fn load(arguments: &Arguments, settings: &Settings) -> RuleSet {
+    let directory = match arguments.value(&POLICIES_DIR) {
+        Some(directory) => PathBuf::from(directory),
+        None => settings.policies_dir(),
+    };
+    let embedded = settings.flag(&keys::POLICIES_DEFAULT_ENABLED);
+    let (sources, unread) = policy::read_directory(&directory, embedded);
+    let mut rules = RuleSet::load(&sources, &options(), &Fields);
+    rules.add_unread(&unread);
+    rules
+}
+
+/// This host, with every event type enabled.
+pub(super) fn options() -> Options {
+    Options {
+        host: Host::read(),
+        events: RULE_TYPES.to_vec(),
     }
 }
 

@@ -138,13 +138,14 @@ impl<'s> Catalog<'s> {
         if let Some(place) = self.roots.iter().position(below) {
             return place;
         }
-        let beginnings = name.match_indices('.').filter_map(|(at, _)| name.get(..at));
+        let mut beginnings = name.match_indices('.').filter_map(|(at, _)| name.get(..at));
         let counted = |root: &&str| {
             let length = self.scheme.field(&format!("{root}.length"));
             length.is_some_and(|length| !length.iterator)
         };
-        let root = beginnings.clone().find(counted);
-        let root = root.or_else(|| beginnings.last()).unwrap_or(name);
+        let root = beginnings.find(counted);
+        let owner = name.rsplit_once('.').map(|(owner, _)| owner);
+        let root = root.or(owner).unwrap_or(name);
         self.roots.push(root.to_owned());
         self.roots.len() - 1
     }
