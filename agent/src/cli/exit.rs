@@ -16,6 +16,8 @@ pub enum Exit {
     CannotRun = 3,
     /// The supervisor stopped, but a role had to be killed.
     NotStopped = 4,
+    /// The rule does not match the event (`runtime policy eval`).
+    NoMatch = 255,
 }
 
 impl Exit {

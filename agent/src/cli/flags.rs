@@ -6,7 +6,10 @@
 
 use super::exit::Exit;
 use super::parse::Arguments;
-use super::{policy, policy_fields, role_start, run, runtime, self_test, status, version};
+use super::{
+    policy, policy_eval, policy_fields, policy_test, role_start, run, runtime, self_test, status,
+    version,
+};
 
 /// What the binary was called as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +53,11 @@ impl Role {
     }
 }
 
-/// A flag.
+/// A flag, or what a command takes beside its flags.
 #[derive(Debug)]
 pub struct Flag {
-    /// Its name after two dashes.
+    /// Its name after two dashes; empty for what stands without a flag, such as the files of a
+    /// command.
     pub long: &'static str,
     /// Its letter after one dash.
     pub short: Option<char>,
@@ -164,6 +168,34 @@ pub static EVENT: Flag = Flag {
     value: "TYPE",
     help: "Only what rules about this event type can say.",
 };
+/// The rule to evaluate.
+pub static RULE_ID: Flag = Flag {
+    long: "rule-id",
+    short: None,
+    value: "ID",
+    help: "The rule.",
+};
+/// The event to evaluate it on.
+pub static EVENT_FILE: Flag = Flag {
+    long: "event-file",
+    short: None,
+    value: "FILE",
+    help: "The event as JSON: {\"Type\": \"open\", \"Values\": {\"open.file.path\": \"/etc/shadow\"}}.",
+};
+/// The values of all parts of a rule.
+pub static DEBUG: Flag = Flag {
+    long: "debug",
+    short: None,
+    value: "",
+    help: "Show the value of each part of the rule.",
+};
+/// Files of tests.
+pub static TEST_FILES: Flag = Flag {
+    long: "",
+    short: None,
+    value: "FILE...",
+    help: "Test files in YAML.",
+};
 /// The pid of the supervisor; roles that it starts get this.
 pub static SUPERVISOR: Flag = Flag {
     long: "supervisor",
@@ -228,6 +260,22 @@ pub static COMMANDS: &[Command] = &[
         raw: false,
         help: "Load policies without running them and report what is wrong.",
         run: policy::check,
+    },
+    Command {
+        words: &["runtime", "policy", "eval"],
+        roles: BOTH,
+        flags: &[&RULE_ID, &EVENT_FILE, &POLICIES_DIR, &DEBUG],
+        raw: false,
+        help: "Evaluate a rule on an event from a file; exits 255 when it does not match.",
+        run: policy_eval::main,
+    },
+    Command {
+        words: &["runtime", "policy", "test"],
+        roles: BOTH,
+        flags: &[&TEST_FILES, &POLICIES_DIR],
+        raw: false,
+        help: "Run unit tests of rules: events from files and the rules that they match.",
+        run: policy_test::main,
     },
     Command {
         words: &["runtime", "policy", "reload"],

@@ -80,9 +80,10 @@ fn add_list(text: &mut String, commands: &[&Command]) {
 fn add_flag(text: &mut String, flag: &Flag) {
     let mut left = match flag.short {
         Some(letter) => format!("  -{letter}, --{}", flag.long),
+        None if flag.long.is_empty() => format!("  {}", flag.value),
         None => format!("      --{}", flag.long),
     };
-    if !flag.value.is_empty() {
+    if !flag.value.is_empty() && !flag.long.is_empty() {
         let _ = write!(left, " {}", flag.value);
     }
     add_row(text, &left, flag.help);
@@ -136,5 +137,8 @@ mod tests {
         assert!(all.contains("runtime policy check") && !all.contains("self-test-runner"));
         let start = text(Role::SecurityAgent, &["start".to_owned()]);
         assert!(start.contains("--pidfile FILE") && !start.contains("--supervisor"));
+        let test = ["runtime", "policy", "test"].map(str::to_owned);
+        let test = text(Role::SecurityAgent, &test);
+        assert!(test.contains("\n  FILE...  "), "{test}");
     }
 }

@@ -171,6 +171,10 @@ impl Line {
         while let Some(argument) = parser.next()? {
             let (typed, flag) = match argument {
                 Arg::Value(word) => {
+                    if let Some(operand) = self.operand() {
+                        self.given.push((operand, word));
+                        continue;
+                    }
                     self.add_word(word.to_string_lossy().into_owned())?;
                     if self.command().is_some_and(|command| command.raw) {
                         self.rest = parser.raw_args()?.collect();
@@ -185,7 +189,10 @@ impl Line {
                     format!("-{letter}"),
                     self.flag(|flag| flag.short == Some(letter)),
                 ),
-                Arg::Long(name) => (format!("--{name}"), self.flag(|flag| flag.long == name)),
+                Arg::Long(name) => (
+                    format!("--{name}"),
+                    self.flag(|flag| flag.long == name && !name.is_empty()),
+                ),
             };
             let Some(flag) = flag else {
                 return Err(Error::UnknownFlag {
@@ -277,6 +284,12 @@ impl Line {
             .find(|command| command.words.len() == self.words.len())
     }
 
+    /// What the command takes beside its flags, once all its words are there.
+    fn operand(&self) -> Option<&'static Flag> {
+        let mut flags = self.command()?.flags.iter().copied();
+        flags.find(|flag| flag.long.is_empty())
+    }
+
     fn flag(&self, is: impl Fn(&Flag) -> bool) -> Option<&'static Flag> {
         let own = self.commands().flat_map(|command| command.flags);
         self.role
@@ -299,7 +312,7 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
-    use super::super::flags::{CFGPATH, CONFIG, JSON, PIDFILE, SYSPROBE_CONFIG};
+    use super::super::flags::{CFGPATH, CONFIG, JSON, PIDFILE, SYSPROBE_CONFIG, TEST_FILES};
     use super::*;
 
     fn read(line: &str) -> Result<Parsed, Error> {
@@ -369,6 +382,10 @@ mod tests {
         assert_eq!(arguments.value(&CONFIG), Some(OsStr::new("s")));
         let (_, _, arguments) = run("security-agent self-test-runner a --b");
         assert_eq!(arguments.rest(), ["a", "--b"]);
+        let (_, _, arguments) =
+            run("security-agent runtime policy test a --policies-dir d -- b --json");
+        let files = ["a", "b", "--json"].map(PathBuf::from);
+        assert_eq!(arguments.paths(&TEST_FILES), files);
     }
 
     #[test]
@@ -388,6 +405,10 @@ mod tests {
             ("security-agent status --json=x", "not understood"),
             ("security-agent status -c", "not understood"),
             ("security-agent version -j", "has no flag `-j`"),
+            (
+                "security-agent runtime policy test --=x",
+                "has no flag `--`",
+            ),
             ("security-agent", "Usage: security-agent"),
             ("security-agent runtime", "self-test"),
         ];

@@ -27,20 +27,7 @@ pub fn check(arguments: &Arguments) -> Exit {
     if arguments.has(&LOADED_POLICIES) {
         return loaded(&settings);
     }
-    let directory = match arguments.value(&POLICIES_DIR) {
-        Some(directory) => PathBuf::from(directory),
-        None => settings.policies_dir(),
-    };
-    let embedded = settings.flag(&keys::POLICIES_DEFAULT_ENABLED);
-    let (sources, unread) = policy::read_directory(&directory, embedded);
-    let options = Options {
-        host: Host::read(),
-        events: RULE_TYPES.to_vec(),
-        enforcement_disabled: !settings.flag(&keys::ENFORCEMENT_ENABLED),
-        enforcement_sources: settings.list(&keys::ENFORCEMENT_SOURCES).to_vec(),
-    };
-    let mut rules = RuleSet::load(&sources, &options, &Fields);
-    rules.add_unread(&unread);
+    let rules = load(arguments, &settings);
     let approvals: Vec<(&str, Approval)> = rules
         .event_types()
         .into_iter()
@@ -56,6 +43,34 @@ pub fn check(arguments: &Arguments) -> Exit {
     match report.has_errors() {
         true => Exit::Failure,
         false => Exit::Success,
+    }
+}
+
+/// Loads the policies of the directory that is named or configured, with every event type
+/// enabled.
+pub(super) fn load(arguments: &Arguments, settings: &Settings) -> RuleSet {
+    let directory = match arguments.value(&POLICIES_DIR) {
+        Some(directory) => PathBuf::from(directory),
+        None => settings.policies_dir(),
+    };
+    let embedded = settings.flag(&keys::POLICIES_DEFAULT_ENABLED);
+    let (sources, unread) = policy::read_directory(&directory, embedded);
+    let options = Options {
+        enforcement_disabled: !settings.flag(&keys::ENFORCEMENT_ENABLED),
+        enforcement_sources: settings.list(&keys::ENFORCEMENT_SOURCES).to_vec(),
+        ..options()
+    };
+    let mut rules = RuleSet::load(&sources, &options, &Fields);
+    rules.add_unread(&unread);
+    rules
+}
+
+/// This host, with every event type enabled and every action allowed.
+pub(super) fn options() -> Options {
+    Options {
+        host: Host::read(),
+        events: RULE_TYPES.to_vec(),
+        ..Options::default()
     }
 }
 

@@ -3,8 +3,8 @@
 //! Each part is read on its own with the macros of the rule set. Constants and literals are left
 //! out, as they are what they say; a part that has no value by itself is too.
 
-use crate::secl::ast::{Array, ArrayKind, Chain, Expression, ExpressionKind};
-use crate::secl::{self, Macros, Reading, Record, Scheme};
+use crate::secl::ast::{Array, ArrayKind, Chain, Expression, ExpressionKind, Macro};
+use crate::secl::{self, Macros, Record, Scheme, Value};
 use std::collections::HashSet;
 
 /// A part of an expression and what it is on an event.
@@ -13,7 +13,7 @@ pub struct Part {
     /// The part as written.
     pub text: String,
     /// Its value.
-    pub value: Reading,
+    pub value: Value,
 }
 
 /// Reads every part of an expression, a whole before its parts, each text once.
@@ -115,7 +115,9 @@ impl Walk<'_> {
         if !self.seen.insert(text) {
             return;
         }
-        if let Ok(value) = secl::read(part, self.macros, self.scheme, self.record) {
+        let part = Macro::Expression(part.clone());
+        let formula = secl::formula(&part, self.macros, self.scheme);
+        if let Some(value) = formula.ok().and_then(|found| found.evaluate(self.record)) {
             let text = text.to_owned();
             self.parts.push(Part { text, value });
         }
@@ -136,7 +138,6 @@ mod tests {
     use super::*;
     use crate::event::testing::{cat, event};
     use crate::event::{EventType, Fields};
-    use crate::secl::Element;
 
     fn shown(expression: &str) -> Vec<String> {
         let mut macros = Macros::new();
@@ -147,16 +148,7 @@ mod tests {
             .unwrap();
         let event = event(EventType::Exec, cat());
         let parts = explain(expression, &macros, &Fields, &event).unwrap();
-        let one = |element: &Element| match element {
-            Element::Bool(value) => value.to_string(),
-            Element::Int(value) => value.to_string(),
-            Element::Text(value) => value.clone(),
-            Element::Ip(value) => value.to_string(),
-        };
-        let show = |part: &Part| {
-            let values: Vec<String> = part.value.elements.iter().map(one).collect();
-            format!("{} -> {}", part.text, values.join(","))
-        };
+        let show = |part: &Part| format!("{} -> {}", part.text, part.value);
         parts.iter().map(show).collect()
     }
 
@@ -182,6 +174,7 @@ mod tests {
                     "process.ancestors[A].file.name in SHELLS && process.ancestors[A].pid == 1 -> false",
                     "process.ancestors[A].file.name in SHELLS -> true",
                     "process.ancestors[A].file.name -> bash,systemd",
+                    "SHELLS -> bash,sh",
                     "process.ancestors[A].pid == 1 -> true",
                     "process.ancestors[A].pid -> 1000,1",
                 ],

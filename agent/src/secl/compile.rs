@@ -4,8 +4,6 @@
 //! settled: a test reads fields by their id and cannot fail. Every test is the positive form;
 //! `!=`, `!~` and `not in` are [`Test::Not`] around it. Depth is bounded by the checker.
 
-mod reading;
-
 use super::ast::{BitOperator, LogicOperator, SumOperator};
 use super::matcher::{self, TextMatcher};
 use super::template::TemplateMatcher;

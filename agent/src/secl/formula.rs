@@ -3,7 +3,7 @@
 //! The checker makes it, [`Formula::evaluate`] reads a record and gives an owned value. Unlike
 //! conditions, formulas run only when a rule has matched, so they may allocate.
 
-use super::compile::{Int, Ip, Test, Text, View, Which};
+use super::compile::{Compiled, Int, Ip, Text, View, Which};
 use super::template::Template;
 use super::types::{FieldId, Kind, Record, Value};
 
@@ -19,7 +19,7 @@ pub struct Formula {
 #[derive(Debug)]
 pub(super) enum Source {
     Constant(Value),
-    Test(Test),
+    Condition(Compiled),
     Int(Int),
     Text(Text),
     Template(Template),
@@ -50,7 +50,7 @@ impl Formula {
     pub fn kind(&self) -> (Kind, bool) {
         match &self.source {
             Source::Constant(value) => value.kind(),
-            Source::Test(_) => (Kind::Bool, false),
+            Source::Condition(_) => (Kind::Bool, false),
             Source::Int(int) => (Kind::Int, int.over.is_some()),
             Source::Template(_) | Source::Text(Text::Constant(_)) => (Kind::Text, false),
             Source::Text(Text::Field { select, .. }) => (Kind::Text, select.which != Which::Only),
@@ -72,7 +72,7 @@ impl Formula {
         };
         match &self.source {
             Source::Constant(value) => Some(value.clone()),
-            Source::Test(test) => Some(Value::Bool(test.holds(view))),
+            Source::Condition(compiled) => Some(Value::Bool(compiled.matches(record))),
             Source::Int(int) => each(int.range(view), &|at| Some(Value::Int(int.at(view, at)))),
             Source::Text(text) => each(text.range(view), &|at| {
                 Some(Value::Text(text.at(view, at).to_owned()))

@@ -30,7 +30,6 @@ mod matcher;
 mod necessary;
 mod parser;
 mod pattern;
-mod reading;
 mod template;
 pub mod types;
 
@@ -45,7 +44,6 @@ pub use compile::Compiled;
 pub use formula::Formula;
 pub use index::{Candidates, Index};
 pub use macros::Macros;
-pub use reading::{Element, Reading};
 pub use types::{
     Constant, Field, FieldId, FieldType, IpNet, Kind, Record, Scheme, TextKind, Value,
 };
@@ -129,17 +127,6 @@ pub fn formula(
     scheme: &dyn Scheme,
 ) -> Result<Formula, Error> {
     check::formula(definition, macros, scheme)
-}
-
-/// What a part of an expression holds on a record: the truth of a condition, the values of a field
-/// or of a sum. A pattern or a list has no value by itself.
-pub fn read(
-    part: &ast::Expression,
-    macros: &Macros,
-    scheme: &dyn Scheme,
-    record: &dyn Record,
-) -> Result<Reading, Error> {
-    check::read(part, macros, scheme, record)
 }
 
 /// The number that a text such as `O_CREAT | O_WRONLY`, `0644`, `-1` or `10m` stands for.

@@ -12,8 +12,9 @@ use super::catalog::{Catalog, Shape};
 use super::error::Error;
 use super::forms::forms;
 use super::value::{Reader, Turns};
+use super::Element;
 use super::MAX_TURNS;
-use crate::secl::{Element, FieldId, Kind};
+use crate::secl::{FieldId, Kind};
 
 /// What is so in every event, unless it is written otherwise.
 const CONSTANT: &[(&str, &str)] = &[
@@ -229,12 +230,7 @@ fn counterpart(name: &str) -> Option<String> {
 
 /// Whether a field of that kind and shape can have these values.
 fn suits(kind: Kind, shape: Shape, turns: &Turns) -> bool {
-    let of_kind = |element: &Element| match element {
-        Element::Bool(_) => kind == Kind::Bool,
-        Element::Int(_) => kind == Kind::Int,
-        Element::Text(_) => kind == Kind::Text,
-        Element::Ip(_) => kind == Kind::Ip,
-    };
+    let of_kind = |element: &Element| element.kind() == (kind, false);
     let single = turns.iter().all(|turn| turn.len() == 1);
     let shaped = match shape {
         Shape::One => turns.len() == 1 && single,

@@ -1,8 +1,8 @@
 //! Other forms of a value, in fields beside it: the name in a path, the flags in arguments.
 
 use super::value::Turns;
+use super::Element;
 use crate::event::{File, Image};
-use crate::secl::Element;
 
 /// The permissions in a mode.
 const RIGHTS: i64 = 0o7777;

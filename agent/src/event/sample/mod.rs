@@ -18,7 +18,7 @@ use std::ops::Range;
 use serde_json::{Map, Value};
 
 use super::model::MAX_ANCESTORS;
-use crate::secl::{Element, FieldId, IpNet, Record};
+use crate::secl::{FieldId, IpNet, Record, Value as Element};
 
 pub use catalog::Catalog;
 use catalog::Shape;

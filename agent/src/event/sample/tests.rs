@@ -263,6 +263,10 @@ fn wrong_events_are_refused_in_words() {
 #[test]
 fn every_field_of_the_table_can_be_written() {
     let catalog = Catalog::new(&Fields);
+    for root in catalog.roots() {
+        let length = Fields.field(&format!("{root}.length"));
+        assert!(length.is_some(), "{root} is no iterator");
+    }
     for row in crate::event::fields::all() {
         let event = row.field.events.first().copied().unwrap_or("open");
         let (one, shown) = match row.field.ty.kind {

@@ -4,8 +4,9 @@ use serde_json::Value;
 
 use super::catalog::Shape;
 use super::error::Error;
+use super::Element;
 use super::{MAX_ELEMENTS, MAX_TURNS};
-use crate::secl::{self, Element, Field, Kind, Scheme};
+use crate::secl::{self, Field, Kind, Scheme};
 
 /// The elements of a field, by the turns of its iterator; a field without one has a single turn.
 /// `None` is a turn without a value.

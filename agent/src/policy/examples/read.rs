@@ -177,8 +177,8 @@ fn written(event: &Value) -> Result<WrittenEvent, Error> {
 fn strict<'a>(value: &'a Value, what: &str, known: &[&str]) -> Result<Keys<'a>, Error> {
     let keys = Keys::of(value, what)?;
     let names = value.as_mapping().into_iter().flat_map(|all| all.keys());
-    let names = names.map(|key| scalar(key).unwrap_or_default());
-    match { names }.find(|name| !known.contains(&name.as_str())) {
+    let mut names = names.map(|key| scalar(key).unwrap_or_default());
+    match names.find(|name| !known.contains(&name.as_str())) {
         None => Ok(keys),
         Some(key) => {
             let known: Vec<String> = known.iter().map(|name| (*name).to_owned()).collect();

@@ -11,7 +11,7 @@ mod suggest;
 mod value;
 mod variables;
 
-pub(super) use part::{number, read};
+pub(super) use part::number;
 pub use suggest::nearest;
 
 use super::ast::{Array, ArrayKind, Chain, Expression, ExpressionKind, Macro, UnaryOperator};
@@ -54,13 +54,12 @@ pub(super) fn formula(
         Macro::Expression(expression) => (checker.value(expression)?, expression.span.clone()),
         Macro::Array(array) => (checker.array(array)?, array.span.clone()),
     };
-    let source = value
-        .into_source()
-        .map_err(|message| Error::new(message, span))?;
+    let (events, fields) = (checker.events.clone(), checker.fields.clone());
+    let source = value.into_source(|test| checker.finish(test));
     Ok(Formula {
-        source,
-        events: checker.events,
-        fields: checker.fields,
+        source: source.map_err(|message| Error::new(message, span))?,
+        events,
+        fields,
     })
 }
 

@@ -1,6 +1,6 @@
 //! Typed parts of an expression while it is checked: values and lists of constants.
 
-use crate::secl::compile::{Int, IntValue, Ip, Test, Text};
+use crate::secl::compile::{Compiled, Int, IntValue, Ip, Test, Text};
 use crate::secl::formula::Source;
 use crate::secl::matcher::TextItem;
 use crate::secl::types::{self, Constant, IpNet, TextKind};
@@ -87,10 +87,13 @@ impl Value {
 }
 
 impl Value {
-    /// What gives it to a variable. The error is a sentence.
-    pub(super) fn into_source(self) -> Result<Source, String> {
+    /// What gives it to a variable; `condition` completes a test. The error is a sentence.
+    pub(super) fn into_source(
+        self,
+        condition: impl FnOnce(Test) -> Compiled,
+    ) -> Result<Source, String> {
         Ok(match self {
-            Value::Test(test) => Source::Test(test),
+            Value::Test(test) => Source::Condition(condition(test)),
             Value::Int(int) => Source::Int(int),
             Value::Text(text, _) => Source::Text(text),
             Value::Ip(ip) => Source::Ip(ip),

@@ -1,53 +1,37 @@
 //! Parts of rules read on their own, and numbers written as in rules.
 
-use super::super::{number, parse, read, Element, Macros, Reading};
+use super::super::{formula, number, parse_macro, Macros};
 use super::{reading, TestScheme};
-
-fn show(Reading { elements, many }: Reading) -> String {
-    let one = |element: &Element| match element {
-        Element::Bool(value) => value.to_string(),
-        Element::Int(value) => value.to_string(),
-        Element::Text(value) => format!("{value:?}"),
-        Element::Ip(value) => value.to_string(),
-    };
-    let all: Vec<String> = elements.iter().map(one).collect();
-    match many {
-        true => format!("[{}]", all.join(" ")),
-        false => all.join(" "),
-    }
-}
 
 #[test]
 fn parts_of_rules_have_values() {
     let mut macros = Macros::new();
-    let definition = super::super::parse_macro("process.uid == 1000").unwrap();
+    let definition = parse_macro("process.uid == 1000").unwrap();
     macros.insert("IS_ANN", definition);
     for (part, expected) in [
-        ("open.file.path", "\"/etc/passwd\""),
+        ("open.file.path", "/etc/passwd"),
         ("open.flags", "66"),
         ("open.flags & O_CREAT", "64"),
         ("open.flags & O_CREAT > 0", "true"),
         ("open.file.in_upper_layer", "true"),
         ("!open.file.in_upper_layer", "false"),
         ("IS_ANN", "true"),
-        (
-            "process.ancestors.file.name",
-            "[\"bash\" \"sshd\" \"init\"]",
-        ),
-        ("process.ancestors[1].argv", "[\"-D\" \"-e\"]"),
+        ("process.ancestors.file.name", "bash,sshd,init"),
+        ("process.ancestors[1].argv", "-D,-e"),
         ("process.ancestors[A].pid == 20", "true"),
-        ("process.ancestors.pid + 1", "[51 21 2]"),
-        ("host.ips", "[10.0.0.1 fe80::1]"),
+        ("process.ancestors.pid + 1", "51,21,2"),
+        ("host.ips", "10.0.0.1,fe80::1"),
         ("${limit}", "3"),
-        ("${process.seen}", "[\"passwd\" \"shadow\"]"),
+        ("${process.seen}", "passwd,shadow"),
     ] {
-        let parsed = parse(part).unwrap();
-        let found = read(&parsed, &macros, &TestScheme, &reading()).unwrap();
-        assert_eq!(show(found), expected, "{part}");
+        let parsed = parse_macro(part).unwrap();
+        let found = formula(&parsed, &macros, &TestScheme).unwrap();
+        let value = found.evaluate(&reading()).unwrap();
+        assert_eq!(value.to_string(), expected, "{part}");
     }
-    let pattern = parse("~\"a*\"").unwrap();
-    let error = read(&pattern, &macros, &TestScheme, &reading()).unwrap_err();
-    assert_eq!(error.message, "a pattern has no value by itself");
+    let pattern = parse_macro("~\"a*\"").unwrap();
+    let error = formula(&pattern, &macros, &TestScheme).unwrap_err();
+    assert_eq!(error.message, "a pattern is no value");
 }
 
 #[test]
