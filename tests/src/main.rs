@@ -10,8 +10,10 @@
 
 mod cases_actions;
 mod cases_bad_input;
+mod cases_commands;
 mod cases_environment;
 mod cases_figures;
+mod cases_filters;
 mod cases_loss;
 mod cases_output;
 mod cases_paths;
@@ -52,6 +54,8 @@ fn main() -> ExitCode {
     cases_paths::run(&mut report);
     cases_process::run(&mut report);
     cases_actions::run(&mut report);
+    cases_filters::run(&mut report);
+    cases_commands::run(&mut report);
     cases_loss::run(&mut report);
     cases_supervisor::run(&mut report);
     cases_policies::run(&mut report);

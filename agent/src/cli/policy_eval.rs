@@ -13,9 +13,9 @@ use super::flags::{DEBUG, EVENT_FILE, RULE_ID};
 use super::parse::Arguments;
 use super::{policy, print, settings};
 use crate::event::sample::{self, Catalog};
-use crate::event::{Fields, Sample};
+use crate::event::{fields, Fields, Sample};
 use crate::policy::{explain, PolicyReport, Rule, RuleSet, Status};
-use crate::secl;
+use crate::secl::{self, Approval};
 use crate::sys::files;
 
 /// Largest event file in bytes.
@@ -85,7 +85,7 @@ struct WrittenEvent {
 #[serde(rename_all = "PascalCase")]
 struct Report<'a> {
     succeeded: bool,
-    approvers: BTreeMap<&'static str, Value>,
+    approvers: BTreeMap<String, Vec<String>>,
     event: &'a WrittenEvent,
     /// Why the rule could not be evaluated, or cannot match.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,6 +105,8 @@ struct Part {
 /// What evaluating led to.
 struct Verdict {
     matched: bool,
+    /// By which values of which fields the kernel could leave events out for this rule alone.
+    approvers: BTreeMap<String, Vec<String>>,
     /// Why the rule cannot match at all.
     reason: Option<String>,
     debug: Vec<Part>,
@@ -134,6 +136,7 @@ pub fn main(arguments: &Arguments) -> Exit {
     let exit = match evaluate(&rules, &id, &event) {
         Ok(verdict) => {
             report.succeeded = verdict.matched;
+            report.approvers = verdict.approvers;
             report.error = verdict.reason;
             report.debug = debug.then_some(verdict.debug);
             match verdict.matched {
@@ -182,6 +185,7 @@ fn evaluate(rules: &RuleSet, id: &str, event: &WrittenEvent) -> Result<Verdict, 
         kinds.retain(|kind| rules.rules(kind).iter().any(|one| one.id == id));
         return Ok(Verdict {
             matched: false,
+            approvers: BTreeMap::new(),
             reason: Some(format!(
                 "rule `{id}` is about events of the type `{}`, not `{}`",
                 kinds.join(", "),
@@ -192,9 +196,21 @@ fn evaluate(rules: &RuleSet, id: &str, event: &WrittenEvent) -> Result<Verdict, 
     };
     Ok(Verdict {
         matched: own.compiled.matches(&sample),
+        approvers: approvers(own, sample.event()),
         reason: None,
         debug: parts(own, rules, &sample),
     })
+}
+
+fn approvers(rule: &Rule, event: &str) -> BTreeMap<String, Vec<String>> {
+    let capabilities = fields::capabilities(event);
+    match secl::approve([(rule.id.as_str(), &rule.compiled)], &capabilities) {
+        Approval::Approvers(approvers) => approvers
+            .fields()
+            .map(|(field, values)| (fields::name_of(field), values.texts()))
+            .collect(),
+        Approval::AcceptAll { .. } => BTreeMap::new(),
+    }
 }
 
 /// The rule of that id, about whatever type.

@@ -16,6 +16,9 @@ use super::wire::Identity;
 /// The most ancestors that rules and JSON look at.
 pub const MAX_ANCESTORS: usize = 200;
 
+/// Ancestors that are cheaper to walk to than to list.
+const NEAR: usize = 8;
+
 /// `path_error` of a file on a mount that belongs to no tree.
 pub const DETACHED: &str = "detached_mount";
 /// `path_error` of a file whose path has more components than the kernel's walk takes.
@@ -256,6 +259,7 @@ pub struct Event {
     /// Name of the host.
     pub hostname: Rc<str>,
     lineage: OnceCell<Vec<Rc<Cgroup>>>,
+    ancestors: OnceCell<Vec<Rc<Process>>>,
 }
 
 impl Event {
@@ -280,6 +284,7 @@ impl Event {
             names,
             hostname,
             lineage: OnceCell::new(),
+            ancestors: OnceCell::new(),
         }
     }
 
@@ -354,6 +359,21 @@ impl Event {
             Body::Exit { cause, code } => (cause, code),
             _ => (0, 0),
         }
+    }
+
+    /// The ancestor of the process that comes in this place, the parent in place 0. The nearest are
+    /// found by walking; for long lineages all are put into a list once, so that rules over each of
+    /// them do not walk from the beginning every time.
+    pub fn ancestor(&self, place: usize) -> Option<&Process> {
+        if place < NEAR {
+            return self.process.ancestors().nth(place);
+        }
+        let all = self.ancestors.get_or_init(|| {
+            let first = self.process.parent.clone();
+            let all = std::iter::successors(first, |process| process.parent.clone());
+            all.take(MAX_ANCESTORS).collect()
+        });
+        all.get(place).map(|process| &**process)
     }
 
     /// The cgroups of the ancestors, parent first.

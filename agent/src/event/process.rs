@@ -280,6 +280,11 @@ impl Process {
             .take(MAX_ANCESTORS)
     }
 
+    /// How many ancestors [`Process::ancestors`] gives.
+    pub fn ancestors_count(&self) -> usize {
+        self.depth.min(MAX_ANCESTORS)
+    }
+
     /// Whether there are more ancestors than [`Process::ancestors`] gives.
     pub fn ancestors_truncated(&self) -> bool {
         self.depth > MAX_ANCESTORS

@@ -68,6 +68,8 @@ impl<'a> View<'a> {
 #[derive(Clone, Copy)]
 enum Read {
     Int(fn(View<'_>) -> i64),
+    /// How long ago something was; infinitely long where there is nothing.
+    Age(fn(View<'_>) -> i64),
     Bool(fn(View<'_>) -> bool),
     Text(TextKind, for<'a> fn(View<'a>) -> &'a str),
     /// A list, and what of each element the field shows.
@@ -82,7 +84,7 @@ enum Read {
 impl Read {
     fn field_type(self) -> FieldType {
         let (kind, many, text) = match self {
-            Read::Int(_) => (Kind::Int, false, TextKind::Plain),
+            Read::Int(_) | Read::Age(_) => (Kind::Int, false, TextKind::Plain),
             Read::Bool(_) => (Kind::Bool, false, TextKind::Plain),
             Read::Text(text, _) => (Kind::Text, false, text),
             Read::List(..) => (Kind::Text, true, TextKind::Plain),
@@ -226,12 +228,21 @@ impl Scheme for Fields {
 /// The view of `group` on the event; `turn` counts ancestors and is ignored elsewhere.
 fn view<'a>(event: &'a Event, group: &Group, turn: usize) -> Option<View<'a>> {
     let own: &Process = &event.process;
-    let (process, generation) = match group.subject {
-        Subject::Own => (own, 0),
-        Subject::Parent => (own.parent.as_deref()?, 1),
-        Subject::Ancestors => (own.ancestors().nth(turn)?, turn + 1),
-        Subject::Absent | Subject::AbsentEach => return None,
-    };
+    match group.subject {
+        Subject::Own => view_of(event, group, own, 0),
+        Subject::Parent => view_of(event, group, own.parent.as_deref()?, 1),
+        Subject::Ancestors => view_of(event, group, event.ancestor(turn)?, turn + 1),
+        Subject::Absent | Subject::AbsentEach => None,
+    }
+}
+
+/// The view of `group` on a process of the event's lineage.
+fn view_of<'a>(
+    event: &'a Event,
+    group: &Group,
+    process: &'a Process,
+    generation: usize,
+) -> Option<View<'a>> {
     let file = match group.part {
         Part::Program => &process.image.file,
         Part::Interpreter => process.image.interpreter.as_ref()?,
@@ -255,8 +266,8 @@ fn element<'a>(
     match (row.read, group.subject) {
         (Read::List(list, _), Subject::Ancestors) => {
             let mut before = 0;
-            for turn in 0..event.process.ancestors().count() {
-                let Some(view) = view(event, group, turn) else {
+            for (turn, process) in event.process.ancestors().enumerate() {
+                let Some(view) = view_of(event, group, process, turn + 1) else {
                     continue;
                 };
                 let size = list(view).len();
@@ -295,15 +306,13 @@ impl Record for Event {
     }
 
     fn int(&self, field: FieldId, index: usize) -> i64 {
-        match element(self, field, index) {
-            Some((
-                view,
-                Row {
-                    read: Read::Int(get),
-                    ..
-                },
-                _,
-            )) => get(view),
+        let Some((_, row)) = locate(field) else {
+            return 0;
+        };
+        let view = element(self, field, index).map(|(view, ..)| view);
+        match (row.read, view) {
+            (Read::Int(get) | Read::Age(get), Some(view)) => get(view),
+            (Read::Age(_), None) => i64::MAX,
             _ => 0,
         }
     }
@@ -350,7 +359,7 @@ impl Record for Event {
 
     fn iterations(&self, field: FieldId) -> usize {
         match locate(field).map(|(group, _)| group.subject) {
-            Some(Subject::Ancestors) => self.process.ancestors().count(),
+            Some(Subject::Ancestors) => self.process.ancestors_count(),
             Some(Subject::AbsentEach) => 0,
             _ => 1,
         }

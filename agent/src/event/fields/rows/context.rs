@@ -1,6 +1,6 @@
 //! What every event has around it: the event itself, its container and its cgroup.
 
-use super::{boolean, empty_int, empty_list, empty_text, int, text, Row};
+use super::{age, boolean, empty_int, empty_list, empty_text, int, text, Row};
 
 pub(in super::super) static EVENT: &[Row] = &[
     int(
@@ -30,7 +30,7 @@ pub(in super::super) static CONTAINER: &[Row] = &[
     text("id", "container id", |v| {
         v.cgroup().map_or("", |cgroup| &cgroup.container_id)
     }),
-    int("created_at", "age of the container, nanoseconds", |v| {
+    age("created_at", "age of the container, nanoseconds", |v| {
         let container = v.cgroup().filter(|cgroup| !cgroup.container_id.is_empty());
         v.age(container.map_or(0, |cgroup| cgroup.created))
     }),
@@ -47,7 +47,7 @@ pub(in super::super) static CGROUP: &[Row] = &[
     text("manager", "who made the cgroup", |v| {
         v.cgroup().map_or("", |cgroup| cgroup.manager)
     }),
-    int("created_at", "age of the cgroup, nanoseconds", |v| {
+    age("created_at", "age of the cgroup, nanoseconds", |v| {
         v.age(v.cgroup().map_or(0, |cgroup| cgroup.created))
     }),
     int("file.inode", "inode of the cgroup's directory", |v| {

@@ -1,8 +1,8 @@
 //! Files, and the events of what is done to them.
 
 use super::{
-    boolean, empty_bool, empty_int, empty_list, empty_path, empty_result, empty_text, int, path,
-    text, Read, Row, TextKind,
+    age, boolean, empty_bool, empty_int, empty_path, empty_result, empty_text, int, list, path,
+    text, whole, Read, Row, TextKind,
 };
 use crate::event::model::DETACHED;
 
@@ -42,12 +42,12 @@ pub(in super::super) static FILE: &[Row] = &[
             ""
         }
     }),
-    int(
+    age(
         "change_time",
         "age of the last change of the inode, nanoseconds",
         |v| v.age(v.file.changed),
     ),
-    int(
+    age(
         "modification_time",
         "age of the last change of the content, nanoseconds",
         |v| v.age(v.file.modified),
@@ -62,7 +62,12 @@ pub(in super::super) static FILE: &[Row] = &[
     boolean("mount_detached", "the mount belongs to no tree", |v| {
         v.file.path_error == DETACHED
     }),
-    empty_list("hashes", "hashes of the content"),
+    list(
+        "hashes",
+        "hashes of the content, once a rule has asked for them",
+        |v| v.file.hashes.get().map_or(&[], |hashes| hashes.all()),
+        whole,
+    ),
     empty_text("package.name", "package that the file belongs to"),
     empty_text("package.version", "version of the package"),
     empty_int("package.epoch", "epoch of the package"),

@@ -23,6 +23,11 @@ const fn int(name: &'static str, about: &'static str, get: fn(View<'_>) -> i64) 
     Row { name, read, about }
 }
 
+const fn age(name: &'static str, about: &'static str, get: fn(View<'_>) -> i64) -> Row {
+    let read = Read::Age(get);
+    Row { name, read, about }
+}
+
 const fn boolean(name: &'static str, about: &'static str, get: fn(View<'_>) -> bool) -> Row {
     let read = Read::Bool(get);
     Row { name, read, about }

@@ -1,7 +1,7 @@
 //! Processes, and the events of what they are and may do.
 
 use super::{
-    boolean, empty_bool, empty_int, empty_ip, empty_list, empty_result, empty_text, int, list,
+    age, boolean, empty_bool, empty_int, empty_ip, empty_list, empty_result, empty_text, int, list,
     text, whole, Row,
 };
 
@@ -34,7 +34,7 @@ pub(in super::super) static PROCESS: &[Row] = &[
     boolean("is_exec", "it came into being by an exec", |v| {
         v.process.info.is_exec
     }),
-    int("created_at", "age of the process, nanoseconds", |v| {
+    age("created_at", "age of the process, nanoseconds", |v| {
         v.age(v.process.created())
     }),
     empty_int("cookie", "old: number that marks the process"),
@@ -122,7 +122,7 @@ pub(in super::super) static PROCESS: &[Row] = &[
 /// What only the process of the event has.
 pub(in super::super) static ANCESTRY: &[Row] =
     &[int("ancestors.length", "number of ancestors", |v| {
-        v.process.ancestors().count() as i64
+        v.process.ancestors_count() as i64
     })];
 
 pub(in super::super) static SESSION: &[Row] = &[

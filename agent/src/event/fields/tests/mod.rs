@@ -200,10 +200,10 @@ fn what_no_probe_observes_reads_as_empty() {
 #[test]
 fn rows_know_whether_they_are_observed() {
     let observed = |name: &str| all().find(|row| row.name == name).unwrap().observed;
-    for name in ["open.file.path", "process.ancestors.argv", "exec.retval"] {
+    for name in ["open.file.hashes", "process.ancestors.argv", "exec.retval"] {
         assert!(observed(name), "{name}");
     }
-    for name in ["open.file.hashes", "unlink.file.path", "dns.id"] {
+    for name in ["open.file.package.name", "unlink.file.path", "dns.id"] {
         assert!(!observed(name), "{name}");
     }
     for row in all().filter(|row| row.observed) {
