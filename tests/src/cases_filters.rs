@@ -14,7 +14,7 @@ use crate::report::{ensure, Failure, Outcome, Report};
 use crate::scratch::{self, patience, wait_for};
 
 /// Opens of one run.
-const OPENS: usize = 3_000;
+const OPENS: usize = 1_200;
 /// A seed of its own for each run would hide what fails: this one is shown and fixed.
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -115,7 +115,7 @@ fn open_at_random(paths: &[PathBuf]) {
         // A directory cannot be written, and some flags do not go together.
         let _ = paths.get(place).map(|path| options.open(path));
         // A reader that is flooded loses events, which is another test's business.
-        thread::sleep(Duration::from_micros(300));
+        thread::sleep(Duration::from_millis(2));
     }
 }
 
@@ -167,6 +167,12 @@ fn change_nothing() -> Outcome {
     })?;
     open_at_random(&paths);
     let (with, without) = (events_of(&filtered, &last)?, events_of(&unfiltered, &last)?);
+    for agent in [&filtered, &unfiltered] {
+        let lost = agent.command_status().ok_or("no status")?["loss"]["slow_readers"].clone();
+        ensure(lost == 0, || {
+            format!("{lost} events were lost on their way to the test")
+        })?;
+    }
     ensure(with == without && with.len() > OPENS / 10, || {
         let first = with
             .iter()
