@@ -28,9 +28,11 @@ INLINE int is_approved(u32 flags, u64 dentry)
 	return bpf_map_lookup_elem(&open_names, name) != NULL;
 }
 
-INLINE u64 dentry_of_descriptor(u64 task, s32 descriptor)
+/* Of a descriptor that the kernel has just given out, so that it is within the table. */
+INLINE u64 dentry_of_descriptor(u64 task, u32 descriptor)
 {
-	u64 file = file_of_descriptor(task, descriptor);
+	u64 table = MEMBER_U64(MEMBER_U64(task, TASK_FILES), FILES_TABLE);
+	u64 file = read_u64(MEMBER_U64(table, FD_TABLE_FD) + (u64)descriptor * 8);
 
 	return file ? MEMBER_U64(ADDRESS(file, FILE_PATH), PATH_DENTRY) : 0;
 }

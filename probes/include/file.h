@@ -136,8 +136,11 @@ INLINE struct scratch *describe_call(u64 task, struct file_call *call)
 
 INLINE void report_call(struct syscall_exit *ctx, u64 task, struct file_call *call)
 {
-	struct scratch *scratch = describe_call(task, call);
+	struct scratch *scratch;
 
+	if (is_ignored())
+		return;
+	scratch = describe_call(task, call);
 	if (!scratch)
 		return;
 	bpf_tail_call(ctx, &walk_tracepoint, 0);
@@ -192,7 +195,7 @@ INLINE int remember(u32 kind, struct pending *pending)
 		count_lost(left->kind);
 		bpf_map_delete_elem(&pendings, &thread);
 	}
-	if (!is_wanted(kind))
+	if (!is_wanted(kind) || is_ignored())
 		return 0;
 	pending->kind = kind;
 	if (bpf_map_update_elem(&pendings, &thread, pending, BPF_ANY))

@@ -116,13 +116,20 @@ INLINE void release(struct scratch *scratch)
 	scratch->owner = 0;
 }
 
-/* Some rule wants this kind, and the current process is not the agent. */
+/* Some rule wants this kind. */
 INLINE int is_wanted(u32 kind)
 {
 	struct gate *gate = bpf_map_lookup_elem(&gates, &kind);
+
+	return gate && gate->state != GATE_CLOSED;
+}
+
+/* The current process is the agent's; asked last, because it costs most. */
+INLINE int is_ignored(void)
+{
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
 
-	return gate && gate->state != GATE_CLOSED && !bpf_map_lookup_elem(&ignored, &tgid);
+	return bpf_map_lookup_elem(&ignored, &tgid) != NULL;
 }
 
 INLINE void fill_header(struct record *header, u64 task, u32 kind, s32 retval)

@@ -209,9 +209,9 @@ fn large_sets() -> Outcome {
         fs::write(directory.join(format!("{file}.policy")), policy(&rules))?;
     }
     let path = directory.to_string_lossy().into_owned();
-    let mut limited = Command::new("prlimit");
+    let mut limited = Command::new("sh");
     limited
-        .args(["--as=1500000000", "--"])
+        .args(["-c", "ulimit -v 1500000 && exec \"$0\" \"$@\""])
         .arg(scratch::agent_binary())
         .args(["runtime", "policy", "check", "--policies-dir", &path]);
     let done = finish(limited, patience(60))?;
