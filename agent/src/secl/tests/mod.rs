@@ -2,6 +2,7 @@
 
 mod errors;
 mod evaluation;
+mod findings;
 mod limits;
 
 use super::testing::{Held, TestRecord, TestScheme};
