@@ -4,6 +4,7 @@ mod errors;
 mod evaluation;
 mod findings;
 mod limits;
+mod places;
 
 use super::testing::{Held, TestRecord, TestScheme};
 use super::{compile, parse, parse_macro, Compiled, Error, Macros};
