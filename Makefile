@@ -51,7 +51,7 @@ endif
 endif
 
 .PHONY: help setup-build setup-test build install uninstall vendor bundle bundle-test run demo \
-	test lint unit e2e kernels clean
+	test lint unit e2e kernels fuzz bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -121,6 +121,33 @@ kernels: setup-test build e2e-build ## the same in a virtual machine with anothe
 .PHONY: e2e-build
 e2e-build: setup-test $(TOOLS)
 	@cargo build $(CARGO_FLAGS) --profile $(PROFILE) --package e2e
+
+# cargo-fuzz wants compiler flags that stable Rust keeps back; RUSTC_BOOTSTRAP lets it have them.
+# The corpus grows below the build directory; what is worth keeping is copied to tests/fuzz by hand.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= lexer parser policy glob regex
+FUZZ_DIR := $(BUILD_DIR)/fuzz
+CARGO_FUZZ := $(FUZZ_DIR)/bin/cargo-fuzz
+FUZZ_FLAGS := --fuzz-dir tests/fuzz --target-dir "$(FUZZ_DIR)" --sanitizer none
+
+fuzz: setup-build $(CARGO_FUZZ) ## fuzz each target FUZZ_SECONDS, compare a million rules with a naive evaluation
+	@RUSTC_BOOTSTRAP=1 "$(CARGO_FUZZ)" build $(FUZZ_FLAGS)
+	@for name in $(FUZZ_TARGETS); do \
+	  echo "fuzzing $$name for $(FUZZ_SECONDS) seconds"; \
+	  mkdir -p "$(FUZZ_DIR)/corpus/$$name" "$(FUZZ_DIR)/artifacts/$$name"; \
+	  RUSTC_BOOTSTRAP=1 "$(CARGO_FUZZ)" run $(FUZZ_FLAGS) "$$name" \
+	    "$(FUZZ_DIR)/corpus/$$name" "tests/fuzz/corpus/$$name" -- \
+	    -max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=1024 -dict=tests/fuzz/secl.dict \
+	    -artifact_prefix="$(FUZZ_DIR)/artifacts/$$name/" -verbosity=0 -print_final_stats=1; \
+	done
+	@DIFFERENTIAL_CASES=1000000 cargo test $(CARGO_FLAGS) --package security-agent \
+	  --test differential --test allocations
+
+$(CARGO_FUZZ): | setup-build
+	@cargo install cargo-fuzz --locked --root "$(FUZZ_DIR)"
+
+bench: setup-build ## what judging an event by 300 and by up to 10,000 rules costs
+	@cargo bench $(CARGO_FLAGS) --package security-agent --bench rules
 
 $(TOOLS_DIR)/%: tests/tools/%.c | setup-test
 	@mkdir -p "$(@D)"

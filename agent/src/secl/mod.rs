@@ -11,6 +11,7 @@
 //! - A comparison of a field with many elements is true when some element compares so; the
 //!   negative forms `!=`, `!~` and `not in` are the exact opposite of `==`, `=~` and `in`. So with no
 //!   element at all, or an index beyond the last one, positive forms are false, negative ones true.
+//!   Only `allin` is true then: no element is outside of the list.
 //! - `=~` and `!~` take a plain string as a pattern; `==` never does.
 //! - A number with a leading zero is octal, as modes are written: `0777`.
 //! - `${name}` is a variable, or else the field of that name; within strings and patterns it stands
@@ -97,6 +98,14 @@ pub fn position(text: &str, offset: usize) -> (usize, usize) {
         '\n' => (line + 1, 1),
         _ => (line, column + 1),
     })
+}
+
+/// Where the tokens of an expression stand: what is between them are blanks and comments.
+pub fn token_places(text: &str) -> Result<Vec<Range<usize>>, Error> {
+    let mut tokens = lexer::tokens(text)?;
+    // The last one is the end, which has no text.
+    tokens.pop();
+    Ok(tokens.into_iter().map(|token| token.span).collect())
 }
 
 /// Reads the expression of a rule.

@@ -114,6 +114,7 @@ impl<'a> Checker<'a> {
     fn condition(&mut self, expression: &'a Expression) -> Result<Test, Error> {
         let message = match self.value(expression)? {
             Value::Test(test) => return Ok(test),
+            Value::Flag(select) => return Ok(Test::Flag(select, true)),
             Value::Int(_) => {
                 "this is a number where a condition is needed; compare it, for example with `> 0`"
                     .to_owned()
@@ -236,12 +237,16 @@ impl<'a> Checker<'a> {
             value: first,
             mut over,
         } = self.number(&chain.first)?;
+        let mut has_lengths = first.has_lengths();
         let mut rest = Vec::with_capacity(chain.rest.len());
         for (operator, operand) in &chain.rest {
             let int = self.number(operand)?;
+            has_lengths |= int.value.has_lengths();
             over = match (over, int.over) {
                 (one, None) | (None, one) => one,
-                (Some(left), Some(right)) if left.goes_along_with(&right) => Some(left),
+                (Some(left), Some(right)) if left.goes_along_with(&right, has_lengths) => {
+                    Some(left)
+                }
                 _ => {
                     return Err(Error::new(
                         "only one operand may have several elements; name one with [0] or [A]",
@@ -439,7 +444,7 @@ impl<'a> Checker<'a> {
                 },
                 field.ty.text,
             ),
-            (View::Plain, Kind::Bool) => Value::Test(Test::Flag(select, true)),
+            (View::Plain, Kind::Bool) => Value::Flag(select),
             (View::Plain, Kind::Int) => Value::Int(Int {
                 value: IntValue::Field(select),
                 over,
@@ -469,8 +474,26 @@ fn constants<T: Copy>(first: &IntValue, rest: &[(T, IntValue)]) -> Option<(i64, 
 }
 
 impl Select {
-    /// Whether an element of the one belongs with the same element of the other.
-    fn goes_along_with(&self, other: &Select) -> bool {
-        self == other || (self.which == other.which && self.which != Which::Every)
+    /// Whether an element of the one belongs with the same element of the other. A turn has one
+    /// number of a field, but of the lengths of texts perhaps many.
+    fn goes_along_with(&self, other: &Select, has_lengths: bool) -> bool {
+        self == other || (self.which == other.which && self.which != Which::Every && !has_lengths)
+    }
+}
+
+impl IntValue {
+    /// Whether lengths of the texts behind an iterator are in it.
+    fn has_lengths(&self) -> bool {
+        match self {
+            IntValue::Length(select) => select.which != Which::Only,
+            IntValue::Negative(inner) | IntValue::Complement(inner) => inner.has_lengths(),
+            IntValue::Sum(first, rest) => {
+                first.has_lengths() || rest.iter().any(|(_, one)| one.has_lengths())
+            }
+            IntValue::Bits(first, rest) => {
+                first.has_lengths() || rest.iter().any(|(_, one)| one.has_lengths())
+            }
+            IntValue::Constant(_) | IntValue::Field(_) | IntValue::Count(_) => false,
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! operand that does not fit.
 
 use super::value::{List, Value};
-use crate::secl::ast::{CompareOperator, Membership};
+use crate::secl::ast::{CompareOperator, LogicOperator, Membership};
 use crate::secl::compile::{Ip, Order, Quantifier, Select, Test, Text, Which};
 use crate::secl::matcher::{self, TextItem, TextMatcher};
 use crate::secl::template::Template;
@@ -30,7 +30,11 @@ pub(super) fn compare(
             );
             return Err(Error::new(message, spans.1.clone()));
         }
-        (Value::Test(left), Value::Test(right)) if is_equality(operator) => same(left, right),
+        (left @ (Value::Test(_) | Value::Flag(_)), right @ (Value::Test(_) | Value::Flag(_)))
+            if is_equality(operator) =>
+        {
+            same(left, right)
+        }
         (Value::Int(left), Value::Int(right)) => match order(operator) {
             Some(order) => Test::Order(left, order, right),
             None => return Err(cannot(operator, "numbers", spans)),
@@ -39,7 +43,9 @@ pub(super) fn compare(
             text((left, kind), operator, right, spans)?
         }
         (Value::Ip(left), Value::Ip(right)) if is_equality(operator) => ip(left, right),
-        (Value::Test(_), Value::Test(_)) => return Err(cannot(operator, "booleans", spans)),
+        (Value::Test(_) | Value::Flag(_), Value::Test(_) | Value::Flag(_)) => {
+            return Err(cannot(operator, "booleans", spans));
+        }
         (Value::Ip(_), Value::Ip(_)) => return Err(cannot(operator, "IP addresses", spans)),
         (Value::Item(_), _) => {
             let message = "a pattern or regexp must have a string to compare with on its left";
@@ -106,12 +112,52 @@ fn cannot(operator: CompareOperator, what: &str, spans: Spans<'_>) -> Error {
     )
 }
 
-/// A boolean field with a constant asks whether some element is that constant.
-fn same(left: Test, right: Test) -> Test {
+/// A boolean field compares element by element, any other condition as the one truth it is.
+fn same(left: Value, right: Value) -> Test {
     match (left, right) {
-        (Test::Flag(select, true), Test::Constant(wanted)) => Test::Flag(select, wanted),
-        (left, right) => Test::Same(Box::new(left), Box::new(right)),
+        (Value::Flag(select), Value::Test(Test::Constant(wanted)))
+        | (Value::Test(Test::Constant(wanted)), Value::Flag(select)) => Test::Flag(select, wanted),
+        (Value::Flag(left), Value::Flag(right)) => both(left, right),
+        (Value::Flag(select), other) | (other, Value::Flag(select)) => flag_is(select, other),
+        (left, right) => Test::Same(Box::new(truth(left)), Box::new(truth(right))),
     }
+}
+
+fn truth(value: Value) -> Test {
+    match value {
+        Value::Test(test) => test,
+        Value::Flag(select) => Test::Flag(select, true),
+        // Only conditions are compared here.
+        _ => Test::Constant(false),
+    }
+}
+
+/// Some elements of the two fields are equal.
+fn both(left: Select, right: Select) -> Test {
+    let each_is = |wanted| and(Test::Flag(left, wanted), Test::Flag(right, wanted));
+    or(each_is(true), each_is(false))
+}
+
+/// Some element of the field is what the condition is: so it is when the elements differ, and when
+/// there is one at all and all are what the condition is.
+fn flag_is(select: Select, condition: Value) -> Test {
+    let (is_true, is_false) = (|| Test::Flag(select, true), || Test::Flag(select, false));
+    let same = Test::Same(Box::new(is_true()), Box::new(truth(condition)));
+    if select.which == Which::Only {
+        return same;
+    }
+    or(
+        and(is_true(), is_false()),
+        and(or(is_true(), is_false()), same),
+    )
+}
+
+fn and(left: Test, right: Test) -> Test {
+    Test::Logic(Box::new(left), vec![(LogicOperator::And, right)])
+}
+
+fn or(left: Test, right: Test) -> Test {
+    Test::Logic(Box::new(left), vec![(LogicOperator::Or, right)])
 }
 
 fn text(
@@ -231,7 +277,7 @@ fn in_list(
         (Value::Text(left, kind), List::Texts(items)) => text_in(left, kind, &items, quantifier)?,
         (Value::Ip(left), List::Empty) => Test::IpIn(left, Vec::new(), quantifier),
         (Value::Ip(left), List::Ips(nets)) => Test::IpIn(left, nets, quantifier),
-        (left @ (Value::Test(_) | Value::Item(_) | Value::List(_)), _) => {
+        (left @ (Value::Test(_) | Value::Flag(_) | Value::Item(_) | Value::List(_)), _) => {
             let message = format!("{} cannot be looked up in a list", left.describe());
             return Err(Error::new(message, spans.0.clone()));
         }

@@ -1,6 +1,6 @@
 //! Typed parts of an expression while it is checked: values and lists of constants.
 
-use crate::secl::compile::{Compiled, Int, IntValue, Ip, Test, Text};
+use crate::secl::compile::{Compiled, Int, IntValue, Ip, Select, Test, Text};
 use crate::secl::formula::Source;
 use crate::secl::matcher::TextItem;
 use crate::secl::types::{self, Constant, IpNet, TextKind};
@@ -10,6 +10,8 @@ use std::ops::Range;
 #[derive(Debug)]
 pub(super) enum Value {
     Test(Test),
+    /// A boolean field by itself: unlike other conditions it may have many elements.
+    Flag(Select),
     Int(Int),
     Text(Text, TextKind),
     /// A pattern or regexp.
@@ -52,7 +54,7 @@ impl Value {
     /// What it is, with an article.
     pub(super) fn describe(&self) -> &'static str {
         match self {
-            Value::Test(_) => "a boolean",
+            Value::Test(_) | Value::Flag(_) => "a boolean",
             Value::Int(_) => "a number",
             Value::Text(..) => "a string",
             Value::Item(item) => item.describe(),
@@ -69,6 +71,7 @@ impl Value {
             Value::Text(text, _) => matches!(text, Text::Constant(_)),
             Value::Ip(ip) => matches!(ip, Ip::Constant(_)),
             Value::Item(_) | Value::List(_) => true,
+            Value::Flag(_) => false,
         }
     }
 
@@ -81,7 +84,7 @@ impl Value {
             Value::Text(Text::Constant(text), _) => Some(texts(TextItem::Plain(text.into()))),
             Value::Item(item) => Some(texts(item)),
             Value::Ip(Ip::Constant(net)) => Some(List::Ips(vec![net])),
-            Value::Text(..) | Value::Ip(_) | Value::Test(_) => None,
+            Value::Text(..) | Value::Ip(_) | Value::Test(_) | Value::Flag(_) => None,
         }
     }
 }
@@ -94,6 +97,7 @@ impl Value {
     ) -> Result<Source, String> {
         Ok(match self {
             Value::Test(test) => Source::Condition(condition(test)),
+            Value::Flag(select) => Source::Condition(condition(Test::Flag(select, true))),
             Value::Int(int) => Source::Int(int),
             Value::Text(text, _) => Source::Text(text),
             Value::Ip(ip) => Source::Ip(ip),

@@ -2,7 +2,9 @@
 
 mod errors;
 mod evaluation;
+mod findings;
 mod limits;
+mod places;
 mod reading;
 
 use super::testing::{Held, TestRecord, TestScheme};
