@@ -11,6 +11,8 @@ use security_agent::event::process::ProcessInfo;
 use security_agent::event::types::RULE_TYPES;
 use security_agent::event::{Body, Cgroup, Event, EventType, Fields, File, Image, Names, Process};
 use security_agent::policy::{Options, RuleSet, Source};
+use security_agent::secl::Candidates;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -22,8 +24,16 @@ fn main() {
 
 /// The rules of a set that an event matches: the one place that knows how they are evaluated.
 fn judge(set: &RuleSet, event: &Event) -> usize {
-    let rules = set.rules(event.kind.name()).iter();
-    rules.filter(|rule| rule.compiled.matches(event)).count()
+    thread_local! {
+        static CANDIDATES: RefCell<Candidates> = RefCell::new(Candidates::new());
+    }
+    let kind = event.kind.name();
+    let rules = set.rules(kind);
+    CANDIDATES.with_borrow_mut(|candidates| {
+        set.candidates(kind, event, candidates);
+        let matching = candidates.iter().filter_map(|place| rules.get(place));
+        matching.filter(|rule| rule.compiled.matches(event)).count()
+    })
 }
 
 /// Rules of all types, as many of each as the public policy has; what it has of types that are

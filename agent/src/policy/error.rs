@@ -15,6 +15,8 @@ pub enum Error {
     NoRuleId,
     /// An id has characters that ids do not have.
     IdPattern,
+    /// The same of a macro.
+    MacroIdPattern,
     /// A rule that is not switched off has no expression.
     NoExpression,
     /// A macro has neither expression nor values.
@@ -70,6 +72,9 @@ impl fmt::Display for Error {
             Error::NoRuleId => f.write_str("no rule ID"),
             Error::IdPattern => {
                 f.write_str("rule ID pattern error: an ID has letters, digits and `_` only")
+            }
+            Error::MacroIdPattern => {
+                f.write_str("macro ID pattern error: an ID has letters, digits and `_` only")
             }
             Error::NoExpression => f.write_str("no rule expression"),
             Error::NoValues => f.write_str("a macro needs an `expression` or `values`"),

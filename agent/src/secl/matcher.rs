@@ -68,21 +68,24 @@ impl TextMatcher {
         items: impl IntoIterator<Item = &'a TextItem>,
         kind: TextKind,
     ) -> Result<TextMatcher, (usize, String)> {
-        let fold_case = kind == TextKind::CaseInsensitive;
+        let fold_case = kind.folds_case();
         let mut plain = Vec::new();
         let mut patterns = Vec::new();
         let mut regexps = Vec::new();
         for (at, item) in items.into_iter().enumerate() {
             let placed = |message| (at, message);
             match item {
-                TextItem::Plain(text) => plain.push(text.as_str()),
-                TextItem::Pattern(text) if !text.contains('*') => plain.push(text),
-                TextItem::Pattern(text) => patterns.push(pattern(text, kind).map_err(placed)?),
+                TextItem::Plain(text) => plain.push(kind.spelled(text)),
+                TextItem::Pattern(text) if !text.contains('*') => plain.push(kind.spelled(text)),
+                TextItem::Pattern(text) => {
+                    patterns.push(pattern(&kind.spelled(text), kind).map_err(placed)?);
+                }
                 TextItem::Regexp(text) => regexps.push(regexp(text, kind).map_err(placed)?),
                 // It is not constant; see [`templates`].
                 TextItem::Template(_) => {}
             }
         }
+        let plain: Vec<&str> = plain.iter().map(AsRef::as_ref).collect();
         Ok(TextMatcher {
             plain: Table::new(&plain, fold_case),
             patterns,
@@ -111,8 +114,9 @@ impl TextMatcher {
 
 fn pattern(text: &str, kind: TextKind) -> Result<Pattern, String> {
     Ok(match kind {
-        TextKind::Plain => Pattern::Wildcard(Wildcard::new(text, false)),
-        TextKind::CaseInsensitive => Pattern::Wildcard(Wildcard::new(text, true)),
+        TextKind::Plain | TextKind::CaseInsensitive | TextKind::Extension => {
+            Pattern::Wildcard(Wildcard::new(text, kind.folds_case()))
+        }
         TextKind::Path => Pattern::Glob(Glob::new(text).map_err(|error| error.to_string())?),
     })
 }
@@ -122,7 +126,7 @@ fn regexp(text: &str, kind: TextKind) -> Result<Regex, String> {
         return Err("a path cannot be matched with a regexp; use a pattern ~\"…\"".to_owned());
     }
     RegexBuilder::new(text)
-        .case_insensitive(kind == TextKind::CaseInsensitive)
+        .case_insensitive(kind.folds_case())
         .size_limit(REGEX_SIZE)
         .dfa_size_limit(REGEX_CACHE)
         .build()

@@ -108,15 +108,22 @@ impl TemplateMatcher {
                     );
                 }
                 Piece::Value { field, kind, .. } => tokens.push(Token::Value(*field, *kind)),
-                Piece::Literal(text) if template.is_pattern => {
-                    stars(text, is_path, place == last, &mut tokens)?;
+                Piece::Literal(text) => {
+                    // Only where the whole text begins can something be missing.
+                    let text = match place {
+                        0 => kind.spelled(text),
+                        _ => text.as_ref().into(),
+                    };
+                    match template.is_pattern {
+                        true => stars(&text, is_path, place == last, &mut tokens)?,
+                        false => tokens.push(Token::Literal(text.into())),
+                    }
                 }
-                Piece::Literal(text) => tokens.push(Token::Literal(text.clone())),
             }
         }
         Ok(TemplateMatcher {
             tokens,
-            fold_case: kind == TextKind::CaseInsensitive,
+            fold_case: kind.folds_case(),
             is_path,
         })
     }

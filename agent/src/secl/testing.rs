@@ -24,7 +24,7 @@ const ROWS: &[Row] = &[
     (
         "open.file.extension",
         Kind::Text,
-        FOLD,
+        TextKind::Extension,
         false,
         &["open"],
         false,

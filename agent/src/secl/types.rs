@@ -4,6 +4,7 @@
 //! which type they are. [`Record`] is asked while a rule is evaluated: what a field holds now. The
 //! language itself knows no event and no field name; it keeps opaque [`FieldId`]s.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::Range;
@@ -44,6 +45,25 @@ pub enum TextKind {
     Path,
     /// Without regard to ASCII case, as domain names; patterns as in `Plain`.
     CaseInsensitive,
+    /// The extension of a file with its dot: as `CaseInsensitive`, and what it is compared with
+    /// may leave the dot out.
+    Extension,
+}
+
+impl TextKind {
+    /// Whether ASCII case does not count.
+    pub fn folds_case(self) -> bool {
+        matches!(self, TextKind::CaseInsensitive | TextKind::Extension)
+    }
+
+    /// A string or pattern that is compared with the field, written as the field is.
+    pub(super) fn spelled(self, text: &str) -> Cow<'_, str> {
+        let is_bare = !text.is_empty() && !text.starts_with(['.', '*']);
+        match self {
+            TextKind::Extension if is_bare => format!(".{text}").into(),
+            _ => text.into(),
+        }
+    }
 }
 
 /// The type of a field.

@@ -60,7 +60,7 @@ pub enum Error {
     },
     /// A filter or field is about other event types than its rule.
     Unavailable {
-        /// As written.
+        /// What it is, and as it is written.
         what: String,
         /// The event type of the rule.
         event: String,
@@ -154,7 +154,7 @@ impl fmt::Display for Error {
                 available,
             } => write!(
                 f,
-                "field `{what}` not available for event type `{event}`, available for `[{available}]`"
+                "{what} not available for event type `{event}`, available for `[{available}]`"
             ),
             Error::Scope(scope) => write!(f, "invalid scope '{scope}'"),
             Error::EnforcementDisabled => f.write_str("'kill' action is disabled globally"),

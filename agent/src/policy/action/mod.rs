@@ -139,7 +139,7 @@ fn filter(text: &str, event: &str, around: &Surroundings<'_>) -> Result<Option<C
     };
     let parsed = secl::parse(text).map_err(wrong)?;
     let compiled = secl::compile(&parsed, around.macros, around.scheme).map_err(wrong)?;
-    check_event(compiled.events(), event, text)?;
+    check_event(compiled.events(), event, &format!("filter `{text}`"))?;
     Ok(Some(compiled))
 }
 
@@ -156,7 +156,8 @@ fn check_event(events: &[&'static str], event: &str, what: &str) -> Result<(), E
 
 fn set(definition: &definition::Set, event: &str, around: &Surroundings<'_>) -> Result<Set, Error> {
     let formula = formula(definition, around)?;
-    check_event(formula.events(), event, definition.source_text())?;
+    let what = format!("field `{}`", definition.source_text());
+    check_event(formula.events(), event, &what)?;
     Ok(Set {
         variable: definition.full_name(),
         formula,
@@ -215,7 +216,7 @@ fn scope_field(
     if field.ty.kind != Kind::Int || (field.ty.many && !field.iterator) {
         return Err(wrong("it must be a process id"));
     }
-    check_event(field.events, event, name)?;
+    check_event(field.events, event, &format!("field `{name}`"))?;
     Ok(Some(field.id))
 }
 

@@ -215,7 +215,7 @@ impl<'a> Loader<'a> {
         match checked {
             Ok(found) if is_identifier(&found.id) => Some(found),
             Ok(found) => {
-                self.macro_problem(origin, &Error::IdPattern, &found.expression);
+                self.macro_problem(origin, &Error::MacroIdPattern, &found.expression);
                 None
             }
             Err(error) if error.status().is_excluded() => None,

@@ -200,7 +200,7 @@ fn text(
 }
 
 fn text_among(left: (Text, TextKind), right: (Text, TextKind), quantifier: Quantifier) -> Test {
-    let fold_case = [left.1, right.1].contains(&TextKind::CaseInsensitive);
+    let fold_case = left.1.folds_case() || right.1.folds_case();
     Test::TextAmong {
         left: left.0,
         right: right.0,

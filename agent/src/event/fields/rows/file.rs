@@ -16,7 +16,7 @@ pub(in super::super) static FILE: &[Row] = &[
     text("name", "last component of the path", |v| v.file.name()),
     Row {
         name: "extension",
-        read: Read::Text(TextKind::CaseInsensitive, |v| v.file.extension()),
+        read: Read::Text(TextKind::Extension, |v| v.file.extension()),
         about: "extension of the name, with its dot",
     },
     text("filesystem", "type of the file system", |v| {

@@ -281,7 +281,7 @@ fn names_of_hosts_compare_without_regard_to_case() {
         ("dns.question.name", TextKind::CaseInsensitive),
         ("connect.addr.hostname", TextKind::CaseInsensitive),
         ("accept.addr.hostname", TextKind::CaseInsensitive),
-        ("mkdir.file.extension", TextKind::CaseInsensitive),
+        ("mkdir.file.extension", TextKind::Extension),
         ("mkdir.file.name", TextKind::Plain),
         ("mkdir.file.path", TextKind::Path),
     ] {
