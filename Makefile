@@ -108,6 +108,8 @@ test: setup-test ## everything below; the last line is the sum
 lint: setup-test ## formatting and clippy
 	@cargo fmt --all --check
 	@cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- --deny warnings
+	@CXX=clang++ cargo clippy --locked --manifest-path tests/fuzz/Cargo.toml \
+	  --target-dir "$(BUILD_DIR)/fuzz-check" -- --deny warnings
 
 unit: setup-test ## unit tests, for the target that is shipped
 	@cargo test $(CARGO_FLAGS) --workspace --no-fail-fast

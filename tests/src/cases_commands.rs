@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::finished::{finish, Finished};
-use crate::harness::{policy, rule};
+use crate::harness::{policy, rule, Launch};
 use crate::report::{ensure, Failure, Outcome, Report};
 use crate::scratch::{self, patience};
 
@@ -18,6 +18,7 @@ pub(crate) fn run(report: &mut Report) {
     report.case("policy_eval", eval);
     report.case("policy_test", test);
     report.case("policy_large_sets_load", large_sets);
+    report.case("policy_check_loaded", check_loaded);
 }
 
 fn command(arguments: &[&str]) -> Result<Finished, Failure> {
@@ -221,5 +222,28 @@ fn large_sets() -> Outcome {
     })?;
     ensure(done.stdout.contains("3.policy"), || {
         done.stdout.chars().take(500).collect()
+    })
+}
+
+/// system-probe tells of the rules that run in the same shape, and those on events that nothing
+/// observes are not among them.
+fn check_loaded() -> Outcome {
+    let rules = [
+        rule("runs", "open.file.path == \"/etc/shadow\"", ""),
+        rule("unobserved", "dns.question.name == \"example.com\"", ""),
+    ];
+    let agent = Launch::new("loaded")?
+        .policy("x.policy", policy(&rules))?
+        .start()?;
+    let done = agent.command(&["runtime", "policy", "check", "--loaded-policies", "--json"])?;
+    ensure(done.code == Some(0), || done.said())?;
+    let report = json(&done)?;
+    let rules = &report["policies"][0]["rules"];
+    ensure(
+        rules[0]["status"] == "loaded" && rules[1]["status"] == "event_type_disabled",
+        || report.to_string(),
+    )?;
+    ensure(report["approvers"]["open"].is_object(), || {
+        report.to_string()
     })
 }

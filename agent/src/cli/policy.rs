@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{json, Value};
 
 use super::client::{self, Error};
 use super::exit::Exit;
@@ -25,7 +25,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 pub fn check(arguments: &Arguments) -> Exit {
     let settings = settings::of_client(arguments);
     if arguments.has(&LOADED_POLICIES) {
-        return loaded(&settings);
+        return loaded(&settings, arguments.has(&JSON));
     }
     let rules = load(arguments, &settings);
     let approvals: Vec<(&str, Approval)> = rules
@@ -94,14 +94,15 @@ pub fn reload(arguments: &Arguments) -> Exit {
 }
 
 /// Prints what system-probe says of the policies that it runs.
-fn loaded(settings: &Settings) -> Exit {
+fn loaded(settings: &Settings, as_json: bool) -> Exit {
     let request = json!({"command": "loaded_policies"});
     match client::request(&settings.command_socket(), &request, LIMIT) {
-        Ok(mut reply) => {
-            if let Some(fields) = reply.as_object_mut() {
-                fields.remove("ok");
+        Ok(reply) => {
+            let check = reply.get("check").unwrap_or(&Value::Null);
+            match as_json {
+                true => print::line(&check.to_string()),
+                false => print::line(&format!("{check:#}")),
             }
-            print::line(&format!("{reply:#}"));
             Exit::Success
         }
         Err(Error::Refused(sentence)) => {

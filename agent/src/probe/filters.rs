@@ -66,6 +66,16 @@ impl Gates {
     }
 }
 
+/// What became of the rules that run, and by what events could be left out: as `policy check --json`
+/// prints it.
+pub(super) fn report(rules: &RuleSet) -> String {
+    let types = rules.event_types().into_iter();
+    let approvals: Vec<(&str, Approval)> = types
+        .map(|event| (event, rules.approval(event, &fields::capabilities(event))))
+        .collect();
+    rules.report().check_json(&approvals, fields::name_of)
+}
+
 fn wanted(kind: Kind, rules: &RuleSet, filtering: bool) -> Gate {
     let event = kind.name();
     if rules.rules(event).is_empty() {

@@ -6,8 +6,9 @@ mod events;
 
 use libfuzzer_sys::fuzz_target;
 use security_agent::event::types::RULE_TYPES;
-use security_agent::event::Fields;
+use security_agent::event::{fields, Fields};
 use security_agent::policy::{Host, Options, RuleSet, Source};
+use security_agent::secl::{Approval, Candidates};
 
 fuzz_target!(|bytes: &[u8]| {
     // Two files with the same definitions take the ways of merging too.
@@ -22,16 +23,24 @@ fuzz_target!(|bytes: &[u8]| {
         enforcement_disabled: false,
         enforcement_sources: Vec::new(),
     };
-    let mut rules = RuleSet::load(&sources, &options, &Fields);
+    let rules = RuleSet::load(&sources, &options, &Fields);
+    let mut candidates = Candidates::new();
     events::with_some(|event| {
-        for rule in rules.rules(event.kind.name()) {
+        let kind = event.kind.name();
+        rules.candidates(kind, event, &mut candidates);
+        let found: Vec<usize> = candidates.iter().collect();
+        let approval = rules.approval(kind, &fields::capabilities(kind));
+        for (place, rule) in rules.rules(kind).iter().enumerate() {
             if rule.compiled.matches(event) {
+                assert!(found.contains(&place), "the index misses a rule");
+                if let Approval::Approvers(approvers) = &approval {
+                    assert!(approvers.approves(event), "an event of a rule is left out");
+                }
                 rule.allow(event, 1_000_000_000);
             }
         }
     });
-    let _ = format!("{:?} {:?}", rules.report(), rules.event_types());
-    let _ = rules.take_declarations();
+    let _ = format!("{:?} {:?}", rules.report(), rules.declarations());
 });
 
 fn source(name: &str, text: &[u8]) -> Source {

@@ -6,6 +6,7 @@ use mio::{Interest, Token};
 use super::{Agent, EVENT_SOCKET};
 use crate::probe::commands::{failure, Command, Commands, SUCCESS};
 use crate::probe::connection::Connection;
+use crate::probe::filters;
 use crate::probe::status::{self, View};
 use crate::probe::subscribers::Subscribers;
 use crate::sys::socket::Peer;
@@ -84,11 +85,9 @@ impl Agent {
                 self.commands.reply(peer, &reply);
             }
             Command::LoadedPolicies => {
-                let report = serde_json::json!({
-                    "ok": true,
-                    "report": self.pipeline.rules.report(),
-                });
-                self.commands.reply(peer, &report.to_string());
+                let check = filters::report(&self.pipeline.rules);
+                let reply = format!("{{\"ok\":true,\"check\":{check}}}");
+                self.commands.reply(peer, &reply);
             }
             Command::ReloadPolicies => {
                 let reply = match self.reload() {
