@@ -37,7 +37,12 @@ fn exec() -> Event {
 fn event(kind: EventType) -> Event {
     let init = process(1, "/sbin/init", &["init"], None);
     let shell = process(10, "/bin/sh", &["sh", "-c", "a"], Some(init));
-    let own = process(11, "/usr/bin/cat", &["cat", "--all", "-n", "x=1"], Some(shell));
+    let own = process(
+        11,
+        "/usr/bin/cat",
+        &["cat", "--all", "-n", "x=1"],
+        Some(shell),
+    );
     let names = Names {
         users: [(0, "root".to_owned())].into(),
         groups: [(0, "root".to_owned())].into(),

@@ -16,7 +16,10 @@ fuzz_target!(|bytes: &[u8]| {
         Some(end) => (&bytes[..end], &bytes[end + 1..]),
         None => (bytes, bytes),
     };
-    let sources = [source("first.policy", first), source("second.policy", second)];
+    let sources = [
+        source("first.policy", first),
+        source("second.policy", second),
+    ];
     let options = Options {
         host: Host::default(),
         events: RULE_TYPES.to_vec(),
