@@ -19,6 +19,7 @@ mod cases_output;
 mod cases_paths;
 mod cases_policies;
 mod cases_process;
+mod cases_reload;
 mod cases_self_test;
 mod cases_socket;
 mod cases_supervisor;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
     cases_paths::run(&mut report);
     cases_process::run(&mut report);
     cases_actions::run(&mut report);
+    cases_reload::run(&mut report);
     cases_filters::run(&mut report);
     cases_commands::run(&mut report);
     cases_loss::run(&mut report);
