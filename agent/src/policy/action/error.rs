@@ -96,27 +96,51 @@ pub enum Error {
 
 impl std::error::Error for Error {}
 
+impl Error {
+    /// The sentence of an error that says nothing of its own.
+    fn fixed(&self) -> Option<&'static str> {
+        Some(match self {
+            Error::NoAction => {
+                "either `set`, `kill`, `hash`, `log`, `network_filter` or `coredump` section of \
+                 an action must be specified"
+            }
+            Error::SeveralActions => "only one action can be specified",
+            Error::NoVariableName => "variable name is empty",
+            Error::NoValue => "either 'value', 'field' or 'expression' must be specified",
+            Error::SeveralValues => {
+                "only one of 'value', 'field' and 'expression' can be specified"
+            }
+            Error::TooMany => "there are too many variables; set fewer",
+            Error::Inherited => "only variables scoped to process can be marked as inherited",
+            Error::ScopeFieldScope => {
+                "only variables scoped to process can have a custom scope_field"
+            }
+            Error::EnforcementDisabled => "'kill' action is disabled globally",
+            Error::NoSignal => "a valid signal has to be specified to the 'kill' action",
+            Error::LogLevel => "a valid log level must be specified to the 'log' action",
+            Error::NoPacketFilter => {
+                "a valid BPF filter must be specified to the 'network_filter' action"
+            }
+            Error::EmptyCoreDump => {
+                "one of 'process', 'mount' and 'dentry' must be true in 'coredump'"
+            }
+            _ => return None,
+        })
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(sentence) = self.fixed() {
+            return f.write_str(sentence);
+        }
         match self {
             Error::Shape(error) => error.fmt(f),
-            Error::NoAction => f.write_str(
-                "either `set`, `kill`, `hash`, `log`, `network_filter` or `coredump` section of \
-                 an action must be specified",
-            ),
-            Error::SeveralActions => f.write_str("only one action can be specified"),
             Error::TooManyActions(most) => write!(f, "a rule can have {most} actions"),
-            Error::NoVariableName => f.write_str("variable name is empty"),
             Error::VariableName(name) => write!(
                 f,
                 "variable name `{name}`: letters, digits, `_` and `.` only"
             ),
-            Error::NoValue => {
-                f.write_str("either 'value', 'field' or 'expression' must be specified")
-            }
-            Error::SeveralValues => {
-                f.write_str("only one of 'value', 'field' and 'expression' can be specified")
-            }
             Error::DefaultType(default, value) => write!(
                 f,
                 "'default_value' and 'value' must be of the same type ({} != {})",
@@ -136,13 +160,6 @@ impl fmt::Display for Error {
             Error::Reserved(name) => {
                 write!(f, "variable '{name}' is the agent's own and cannot be set")
             }
-            Error::TooMany => f.write_str("there are too many variables; set fewer"),
-            Error::Inherited => {
-                f.write_str("only variables scoped to process can be marked as inherited")
-            }
-            Error::ScopeFieldScope => {
-                f.write_str("only variables scoped to process can have a custom scope_field")
-            }
             Error::ScopeField { field, reason } => {
                 write!(f, "scope_field `{field}` error: {reason}")
             }
@@ -157,14 +174,10 @@ impl fmt::Display for Error {
                 "{what} not available for event type `{event}`, available for `[{available}]`"
             ),
             Error::Scope(scope) => write!(f, "invalid scope '{scope}'"),
-            Error::EnforcementDisabled => f.write_str("'kill' action is disabled globally"),
             Error::Source(source) => write!(
                 f,
                 "'kill' action is not allowed for rules from source `{source}`"
             ),
-            Error::NoSignal => {
-                f.write_str("a valid signal has to be specified to the 'kill' action")
-            }
             Error::Signal(name) => write!(f, "unsupported signal '{name}'"),
             Error::HashField(event) => {
                 write!(f, "`field` attribute is mandatory for '{event}' rules")
@@ -172,15 +185,8 @@ impl fmt::Display for Error {
             Error::HashIncompatible { field, event } => {
                 write!(f, "field '{field}' is not compatible with '{event}' rules")
             }
-            Error::LogLevel => {
-                f.write_str("a valid log level must be specified to the 'log' action")
-            }
-            Error::NoPacketFilter => {
-                f.write_str("a valid BPF filter must be specified to the 'network_filter' action")
-            }
-            Error::EmptyCoreDump => {
-                f.write_str("one of 'process', 'mount' and 'dentry' must be true in 'coredump'")
-            }
+            // The others have a sentence of their own, above.
+            _ => f.write_str("the action cannot be carried out"),
         }
     }
 }

@@ -181,10 +181,18 @@ fn files_are_read_with_their_steps_and_policies() {
     assert_eq!(examples.tests[0].line, None);
 }
 
+fn refuses(rows: &[(String, &str, Option<usize>)]) {
+    for (text, expected, line) in rows {
+        let error = Examples::read(text).unwrap_err();
+        assert!(error.to_string().contains(expected), "{text}: {error}");
+        assert_eq!(error.line(), *line, "{text}");
+    }
+}
+
 #[test]
 fn bad_files_are_refused_in_words() {
     let event = "event: {type: exec}";
-    for (text, expected, line) in [
+    refuses(&[
         (String::new(), "the file is empty", None),
         ("[".to_owned(), "the YAML cannot be read", Some(2)),
         ("5".to_owned(), "`the file` must be a mapping", None),
@@ -210,6 +218,13 @@ fn bad_files_are_refused_in_words() {
             "test 2: the key `name` is missing",
             Some(3),
         ),
+    ]);
+}
+
+#[test]
+fn bad_tests_are_refused_in_words() {
+    let event = "event: {type: exec}";
+    refuses(&[
         (
             format!("tests:\n- {{name: a, {event}}}"),
             "the key `expect` is missing",
@@ -260,9 +275,5 @@ fn bad_files_are_refused_in_words() {
             "`name` must be one line",
             Some(2),
         ),
-    ] {
-        let error = Examples::read(&text).unwrap_err();
-        assert!(error.to_string().contains(expected), "{text}: {error}");
-        assert_eq!(error.line(), line, "{text}");
-    }
+    ]);
 }
