@@ -14,8 +14,9 @@ use super::parse::Arguments;
 use super::{policy, print, settings};
 use crate::event::sample::{self, Catalog};
 use crate::event::{fields, Fields, Sample};
+use crate::policy::variable::{ProcessKey, Store, Subject};
 use crate::policy::{explain, PolicyReport, Rule, RuleSet, Status};
-use crate::secl::{self, Approval};
+use crate::secl::{self, Approval, Record};
 use crate::sys::files;
 
 /// Largest event file in bytes.
@@ -194,12 +195,35 @@ fn evaluate(rules: &RuleSet, id: &str, event: &WrittenEvent) -> Result<Verdict, 
             debug: parts(rule, rules, &sample),
         });
     };
+    let variables = Store::new(rules.declarations());
+    let record = variables.scoped(&sample, &Nobody);
     Ok(Verdict {
-        matched: own.compiled.matches(&sample),
+        matched: own.compiled.matches(&record),
         approvers: approvers(own, sample.event()),
         reason: None,
-        debug: parts(own, rules, &sample),
+        debug: parts(own, rules, &record),
     })
+}
+
+/// The event belongs to nobody: every variable holds its default.
+struct Nobody;
+
+impl Subject for Nobody {
+    fn process(&self) -> Option<ProcessKey> {
+        None
+    }
+
+    fn container(&self) -> &str {
+        ""
+    }
+
+    fn cgroup(&self) -> &str {
+        ""
+    }
+
+    fn find(&self, _: u32) -> Option<ProcessKey> {
+        None
+    }
 }
 
 fn approvers(rule: &Rule, event: &str) -> BTreeMap<String, Vec<String>> {
@@ -235,8 +259,10 @@ fn find<'r>(rules: &'r RuleSet, id: &str) -> Result<&'r Rule, Error> {
     Err(Error::UnknownRule(id.to_owned(), secl::nearest(id, &ids)))
 }
 
-fn parts(rule: &Rule, rules: &RuleSet, sample: &Sample<'_>) -> Vec<Part> {
-    let parts = explain::explain(&rule.expression_text, rules.macros(), &Fields, sample);
+fn parts(rule: &Rule, rules: &RuleSet, record: &dyn Record) -> Vec<Part> {
+    let declarations = rules.declarations();
+    let scheme = declarations.scheme(&Fields);
+    let parts = explain::explain(&rule.expression_text, rules.macros(), &scheme, record);
     let shown = parts.unwrap_or_default().into_iter().map(|part| Part {
         expression: part.text,
         value: value(part.value),

@@ -1,7 +1,7 @@
 //! What no expression can do: exhaust the stack or the memory, or make the language panic.
 
 use super::{compiled, reading};
-use crate::secl::testing::{Numbers, TestScheme};
+use crate::secl::testing::{Numbers, TestRecord, TestScheme};
 use crate::secl::{compile, parse, parse_macro, Macros, MAX_LENGTH};
 
 #[test]
@@ -140,4 +140,20 @@ fn random_pieces_never_panic() {
         }
     }
     assert!(good > 100, "only {good} expressions were good ones");
+}
+
+/// An engine that goes back and forth would need longer than anyone waits.
+#[test]
+fn a_catastrophic_regexp_ends() {
+    let text: &'static str = Box::leak(("a".repeat(20_000) + "b").into_boxed_str());
+    let record = TestRecord::default().text("process.args", text);
+    for pattern in [
+        "^(a+)+$",
+        "(a|aa)+$",
+        "(.*)*c",
+        "^(([a-z])+.)+[A-Z]([a-z])+$",
+    ] {
+        let rule = compiled(&format!("process.args =~ r\"{pattern}\"")).unwrap();
+        assert!(!rule.matches(&record), "{pattern}");
+    }
 }
