@@ -7,6 +7,8 @@ use std::collections::HashMap;
 
 /// Variables of one rule set.
 const MAX_VARIABLES: usize = 2_000;
+/// How often types are looked for again; what is defined before it is used needs one round.
+const MAX_ROUNDS: usize = 16;
 /// The bit by which the ids of variables differ from those of fields.
 const VARIABLE: u32 = 1 << 31;
 /// A new identifier each time an action asks for it.
@@ -68,7 +70,7 @@ impl Declarations {
         let mut declarations = Declarations::default();
         let mut wrong = Vec::new();
         let mut left: Vec<usize> = (0..sets.len()).collect();
-        loop {
+        for _ in 0..MAX_ROUNDS {
             let before = left.len();
             left.retain(|at| {
                 let Some(set) = sets.get(*at) else {

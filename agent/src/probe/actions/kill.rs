@@ -259,3 +259,66 @@ impl KillReport {
         json
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::testing::{cat, event};
+    use crate::event::EventType;
+
+    fn killer(change: impl FnOnce(&mut Killer)) -> Killer {
+        let mut killer = Killer::new(&Settings::empty(true));
+        change(&mut killer);
+        killer
+    }
+
+    fn kill() -> Kill {
+        Kill {
+            signal: libc::SIGKILL,
+            signal_name: "SIGKILL".to_owned(),
+            scope: Scope::Process,
+            ignores_container_disarmer: false,
+            ignores_executable_disarmer: false,
+        }
+    }
+
+    #[test]
+    fn the_agent_and_excluded_programs_are_left_alone_and_rules_disarmed() {
+        let event = event(EventType::Exec, cat());
+        let processes = ProcessCache::new(10);
+        let own = [event.process.info.pid];
+        let moment = |protected| Moment {
+            processes: &processes,
+            protected,
+            now: 1,
+            unix_now: 1,
+        };
+        let report = killer(|_| {}).kill(&kill(), "r", &event, &moment(&own));
+        assert_eq!(report.status, "error");
+        assert!(
+            report.message.ends_with("it belongs to the agent"),
+            "{}",
+            report.message
+        );
+        let excluding = |killer: &mut Killer| killer.excluded = vec!["/usr/bin/cat".to_owned()];
+        let report = killer(excluding).kill(&kill(), "r", &event, &moment(&[]));
+        assert!(
+            report.message.contains("exclude_binaries"),
+            "{}",
+            report.message
+        );
+        let disarmed = |killer: &mut Killer| killer.containers.allowed = 0;
+        let report = killer(disarmed).kill(&kill(), "r", &event, &moment(&own));
+        assert_eq!(
+            (report.status, report.disarmer),
+            ("rule_disarmed", "container")
+        );
+        let insisting = Kill {
+            ignores_container_disarmer: true,
+            ..kill()
+        };
+        let report = killer(disarmed).kill(&insisting, "r", &event, &moment(&own));
+        assert_eq!(report.status, "error");
+        assert!(report.json()["killed_at"].is_null());
+    }
+}

@@ -114,6 +114,75 @@ fn runs_the_same(process: &Process) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::wire::Identity;
+    use crate::event::{File, Image, ProcessInfo};
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+    use std::rc::Rc;
+
+    /// A process with these ids that runs `path`.
+    fn process(pid: u32, ppid: u32, start_time: u64, path: &str) -> Process {
+        let info = ProcessInfo {
+            pid,
+            ppid,
+            start_time,
+            ..ProcessInfo::default()
+        };
+        let image = Image {
+            file: File {
+                path: path.to_owned(),
+                ..File::default()
+            },
+            ..Image::default()
+        };
+        Process::new(info, image.into(), None, Identity::default(), Rc::default())
+    }
+
+    #[test]
+    fn only_the_process_of_the_event_is_signalled() {
+        let mut child = Command::new("/bin/sleep").arg("60").spawn().unwrap();
+        let pid = child.id();
+        let start = Stat::read(pid).unwrap().start_time;
+        let link = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap();
+        let path = link.to_string_lossy().into_owned();
+        let elsewhere = "/no/such/cgroup";
+        for (process, cgroup, refusal) in [
+            (process(1, 0, start, &path), "", "it is the first process"),
+            (process(0, 0, start, &path), "", "it is the first process"),
+            (
+                process(pid, 2, start, &path),
+                "",
+                "it belongs to the kernel",
+            ),
+            (
+                process(pid, 1, start + TICK, &path),
+                "",
+                "its id belongs to another",
+            ),
+            (
+                process(pid, 1, start, "/bin/true"),
+                "",
+                "it runs another program",
+            ),
+            (process(pid, 1, start, &path), elsewhere, "it is outside of"),
+            (
+                process(u32::MAX, 1, start, &path),
+                "",
+                "it cannot be signalled",
+            ),
+        ] {
+            let refused = signal(&process, libc::SIGKILL, cgroup).unwrap_err();
+            assert!(refused.to_string().starts_with(refusal), "{refused}");
+        }
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "nothing has killed it yet"
+        );
+        signal(&process(pid, 1, start, &path), libc::SIGKILL, "").unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
+        let refused = signal(&process(pid, 1, start, &path), libc::SIGKILL, "").unwrap_err();
+        assert_eq!(refused.to_string(), "it has ended already");
+    }
 
     #[test]
     fn cgroups_lie_in_their_parents() {
