@@ -89,9 +89,8 @@ impl Declarations {
             }
         }
         for at in left {
-            let set = sets.get(at).copied();
-            if let Some(error) = set.and_then(|set| declarations.untyped(set, macros, scheme)) {
-                wrong.push((at, error));
+            if let Some(set) = sets.get(at) {
+                wrong.push((at, declarations.untyped(set, macros, scheme)));
             }
         }
         (declarations, wrong)
@@ -115,7 +114,7 @@ impl Declarations {
     }
 
     /// Why the variable of this action has no type: the expression is wrong, or refers to itself.
-    fn untyped(&self, set: &Set, macros: &Macros, scheme: &dyn Scheme) -> Option<Error> {
+    fn untyped(&self, set: &Set, macros: &Macros, scheme: &dyn Scheme) -> Error {
         let with_variables = self.scheme(scheme);
         let around = Surroundings {
             macros,
@@ -124,9 +123,8 @@ impl Declarations {
         };
         let name = set.full_name();
         match action::formula(set, &around) {
-            Err(error) if !set.expression.contains("${") => Some(error),
-            Err(_) => Some(Error::Untyped(name)),
-            Ok(_) => None,
+            Err(error) if !set.expression.contains("${") => error,
+            _ => Error::Untyped(name),
         }
     }
 
