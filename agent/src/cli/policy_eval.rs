@@ -304,6 +304,11 @@ macros:
 rules:
   - id: shadow_written
     expression: open.file.path == \"/etc/shadow\" && WRITING
+  - id: remembers
+    expression: open.file.path in ${seen} || ${count} == 4
+    actions:
+      - set: {name: seen, field: open.file.path, append: true}
+      - set: {name: count, value: 1, default_value: 3}
   - id: broken
     expression: open.file.pth == \"x\"
   - id: off
@@ -353,6 +358,20 @@ rules:
             (verdict.matched, verdict.reason.as_deref()),
             (false, Some(reason))
         );
+    }
+
+    #[test]
+    fn variables_hold_their_defaults() {
+        let event = event("open", json!({"open.file.path": ""}));
+        let verdict = evaluate(&rules(), "remembers", &event).unwrap();
+        assert!(!verdict.matched);
+        let debug = serde_json::to_value(&verdict.debug).unwrap();
+        assert!(debug
+            .to_string()
+            .contains("{\"expression\":\"${count}\",\"value\":3}"));
+        assert!(debug
+            .to_string()
+            .contains("{\"expression\":\"${seen}\",\"value\":[]}"));
     }
 
     #[test]
