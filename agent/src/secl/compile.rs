@@ -9,6 +9,7 @@ use super::matcher::{self, TextMatcher};
 use super::template::TemplateMatcher;
 use super::types::{FieldId, IpNet, Record};
 use std::ops::Range;
+use std::rc::Rc;
 
 /// The most registers of one rule: each multiplies the evaluations by the iterator's length.
 pub(super) const MAX_REGISTERS: usize = 2;
@@ -91,7 +92,7 @@ pub(super) enum Test {
     IntIn(Int, Vec<i64>, Quantifier),
     /// Elements of the left are among the elements of the right.
     IntAmong(Int, Int, Quantifier),
-    TextIn(Text, TextMatcher, Quantifier),
+    TextIn(Text, Rc<TextMatcher>, Quantifier),
     /// As `TextIn`, with texts among them that have variables in them.
     TextLike(Text, TextMatcher, Vec<TemplateMatcher>, Quantifier),
     TextAmong {
@@ -200,6 +201,15 @@ pub(super) enum Ip {
 }
 
 impl Test {
+    /// The set of constant texts of a single test, negated or not.
+    pub(super) fn matcher_mut(&mut self) -> Option<&mut Rc<TextMatcher>> {
+        match self {
+            Test::TextIn(_, matcher, _) => Some(matcher),
+            Test::Not(inner) => inner.matcher_mut(),
+            _ => None,
+        }
+    }
+
     pub(super) fn holds(&self, view: &View<'_>) -> bool {
         match self {
             Test::Constant(value) => *value,

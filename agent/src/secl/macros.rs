@@ -4,13 +4,19 @@
 //! that rule is checked. Merging and overriding are the policy loader's.
 
 use super::ast::{Array, ArrayKind, Expression, ExpressionKind, Macro};
+use super::matcher::TextMatcher;
+use super::types::TextKind;
 use super::{parser, Error};
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 /// Macros by id.
 #[derive(Clone, Debug, Default)]
 pub struct Macros {
     by_id: HashMap<String, Macro>,
+    /// Lists as they were made ready for a kind of text, so that the rules that name one share it.
+    ready: RefCell<HashMap<(String, TextKind), Rc<TextMatcher>>>,
 }
 
 impl Macros {
@@ -22,6 +28,8 @@ impl Macros {
     /// Adds a macro, in place of one with the same id.
     pub fn insert(&mut self, id: &str, definition: Macro) {
         self.by_id.insert(id.to_owned(), definition);
+        // Lists may name other macros.
+        self.ready.take();
     }
 
     /// Adds a list. A value written as a literal (`"a"`, `~"a*"`, `r"a+"`) is read as such, any
@@ -44,6 +52,16 @@ impl Macros {
         let by_id = self.by_id.iter();
         Macros {
             by_id: by_id.map(|(id, one)| (id.clone(), change(one))).collect(),
+            ready: RefCell::default(),
+        }
+    }
+
+    /// Puts the set that other rules got for the same macro in the place of `matcher`.
+    pub(super) fn share(&self, id: &str, kind: TextKind, matcher: &mut Rc<TextMatcher>) {
+        if self.by_id.contains_key(id) {
+            let mut ready = self.ready.borrow_mut();
+            let known = ready.entry((id.to_owned(), kind));
+            *matcher = Rc::clone(known.or_insert_with(|| Rc::clone(matcher)));
         }
     }
 

@@ -36,7 +36,7 @@ impl Kind {
 }
 
 /// How the strings of a field compare, and what `~"…"` means on them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TextKind {
     /// Byte for byte; in patterns `*` stands for any run of characters.
     Plain,

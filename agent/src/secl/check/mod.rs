@@ -4,6 +4,7 @@
 //! are named, and each operator's operands are brought to types that fit. What comes out cannot
 //! fail any more. Depth and size are bounded, so that macros of macros cannot blow up.
 
+mod lists;
 mod names;
 mod operators;
 mod part;
@@ -14,8 +15,8 @@ mod variables;
 pub(super) use part::number;
 pub use suggest::nearest;
 
-use super::ast::{Array, ArrayKind, Chain, Expression, ExpressionKind, Macro, UnaryOperator};
 use super::ast::{BitOperator, LogicOperator, SumOperator};
+use super::ast::{Chain, Expression, ExpressionKind, Macro, UnaryOperator};
 use super::compile::{self, Compiled, Int, IntValue, Ip, Select, Test, Text, Which, MAX_REGISTERS};
 use super::formula::Formula;
 use super::matcher::TextItem;
@@ -160,8 +161,7 @@ impl<'a> Checker<'a> {
                 operators::compare(values, *operator, (&left.span, &right.span)).map(Value::Test)
             }
             ExpressionKind::Member(left, membership, array) => {
-                let values = (self.value(left)?, self.array(array)?);
-                operators::member(values, *membership, (&left.span, &array.span)).map(Value::Test)
+                self.member(left, *membership, array).map(Value::Test)
             }
             ExpressionKind::Sum(chain) => self.sum(chain).map(Value::Int),
             ExpressionKind::Bits(chain) => self.bits(chain).map(Value::Int),
@@ -257,34 +257,6 @@ impl<'a> Checker<'a> {
             rest.push((*operator, int.value));
         }
         Ok((first, rest, over))
-    }
-
-    fn array(&mut self, array: &'a Array) -> Result<Value, Error> {
-        match &array.kind {
-            ArrayKind::List(elements) => self.list(elements).map(Value::List),
-            ArrayKind::Identifier(name) => self.identifier(name, &array.span),
-            ArrayKind::Variable(name) => self.variable(name, &array.span),
-            ArrayKind::Ip(net) => Ok(Value::List(List::Ips(vec![*net]))),
-        }
-    }
-
-    fn list(&mut self, elements: &'a [Expression]) -> Result<List, Error> {
-        let mut list = List::Empty;
-        for element in elements {
-            let span = &element.span;
-            let value = self.value(element)?;
-            let Some(part) = value.into_list(span) else {
-                let message = "a list holds constants only; name a field after `in` by itself";
-                return Err(Error::new(message, span.clone()));
-            };
-            if let List::Texts(texts) = &part {
-                texts.iter().try_for_each(|_| self.count_node(span))?;
-            }
-            list = list
-                .with(part)
-                .map_err(|message| Error::new(message, span.clone()))?;
-        }
-        Ok(list)
     }
 
     fn identifier(&mut self, name: &'a str, span: &Range<usize>) -> Result<Value, Error> {

@@ -302,7 +302,7 @@ fn text_in(
     let matcher = TextMatcher::new(all(), kind).map_err(placed)?;
     let templates = matcher::templates(all(), kind).map_err(placed)?;
     Ok(match templates.is_empty() {
-        true => Test::TextIn(left, matcher, quantifier),
+        true => Test::TextIn(left, matcher.into(), quantifier),
         false => Test::TextLike(left, matcher, templates, quantifier),
     })
 }

@@ -63,6 +63,14 @@ impl Value {
         }
     }
 
+    /// How its text compares, if it is one.
+    pub(super) fn text_kind(&self) -> Option<TextKind> {
+        match self {
+            Value::Text(_, kind) => Some(*kind),
+            _ => None,
+        }
+    }
+
     /// Whether it needs no record.
     pub(super) fn is_constant(&self) -> bool {
         match self {
