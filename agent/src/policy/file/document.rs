@@ -134,7 +134,7 @@ fn first_report(file: &str, id: &str) -> RuleReport {
         message: String::new(),
         tags: BTreeMap::new(),
         product_tags: Vec::new(),
-        actions: Vec::new(),
+        actions: String::new(),
         modified_by: Vec::new(),
         place: Place {
             file: file.to_owned(),

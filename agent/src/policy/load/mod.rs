@@ -379,6 +379,10 @@ impl<'a> Loader<'a> {
                 .map(|one| one.name.to_owned())
         };
         let modified_by: Vec<String> = merged.modified_by.iter().filter_map(name).collect();
+        let actions = match merged.rule.actions.as_slice() {
+            [] => String::new(),
+            some => serde_json::to_string(some).unwrap_or_default(),
+        };
         for origin in merged.origins() {
             if let Some(report) = self.rule_report(origin) {
                 report.version.clone_from(&merged.rule.version);
@@ -386,7 +390,7 @@ impl<'a> Loader<'a> {
                 report.tags.clone_from(&merged.rule.tags);
                 report.product_tags.clone_from(&merged.rule.product_tags);
                 report.modified_by.clone_from(&modified_by);
-                report.actions.clone_from(&merged.rule.actions);
+                report.actions.clone_from(&actions);
             }
         }
     }

@@ -180,3 +180,14 @@ fn limiter_tokens_must_be_fields_of_the_event() {
         assert!(problems(&rule(token))[0].contains("is no field of the rule's event type"));
     }
 }
+
+#[test]
+fn the_report_shows_actions_as_written() {
+    let policy = "rules:\n- id: a\n  expression: open.file.path == \"/a\"\n  actions:\n\
+        \x20 - set: {name: v, value: [1, 2]}\n    filter: process.pid > 1\n";
+    let report = load_with(policy, &options())
+        .report()
+        .policies_json(1 << 20);
+    let expected = r#""actions":[{"filter":"process.pid > 1","set":{"name":"v","value":[1,2]}}]"#;
+    assert!(report.contains(expected), "{report}");
+}
