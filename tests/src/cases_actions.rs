@@ -1,6 +1,7 @@
 //! What rules do when they match: variables, signals, hashes.
 
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -222,12 +223,22 @@ impl Victim {
             command.args(["--cgroup", &cgroup.directory()]);
         }
         command.args(["--stay", "openat", "AT_FDCWD", path, "0"]);
-        command.stdin(Stdio::piped()).stdout(Stdio::null());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         Ok(Victim(command.spawn()?))
     }
 
     fn pid(&self) -> i64 {
         i64::from(self.0.id())
+    }
+
+    /// Returns once it has made its call, and so is in its cgroup.
+    fn wait_until_called(&mut self) -> Outcome {
+        let output = self.0.stdout.take().ok_or("the tool has no output")?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        ensure(line.starts_with("pid="), || {
+            format!("the tool said `{line}`")
+        })
     }
 
     /// The signal that ended it, if one did in time.
@@ -315,6 +326,9 @@ fn kill_cgroup() -> Outcome {
     let mut bystanders = Vec::new();
     for _ in 0..3 {
         bystanders.push(Victim::start(&program, Some(&cgroup), &harmless)?);
+    }
+    for bystander in &mut bystanders {
+        bystander.wait_until_called()?;
     }
     let mut culprit = Victim::start(&program, Some(&cgroup), &path)?;
     for victim in bystanders.iter_mut().chain([&mut culprit]) {
