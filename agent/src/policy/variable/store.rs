@@ -326,17 +326,13 @@ impl Store {
             self.drop_holder(evicted);
         }
         while self.bytes > MAX_BYTES {
-            let ages = [
-                self.processes.oldest(),
-                self.containers.oldest(),
-                self.cgroups.oldest(),
-            ];
-            let oldest = ages.into_iter().min().unwrap_or(u64::MAX);
+            let (processes, containers) = (self.processes.oldest(), self.containers.oldest());
+            let oldest = processes.min(containers).min(self.cgroups.oldest());
             let evicted = if oldest == u64::MAX {
                 Some(std::mem::take(&mut self.global))
-            } else if oldest == ages[0] {
+            } else if oldest == processes {
                 self.processes.evict()
-            } else if oldest == ages[1] {
+            } else if oldest == containers {
                 self.containers.evict()
             } else {
                 self.cgroups.evict()
