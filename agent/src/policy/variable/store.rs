@@ -328,9 +328,14 @@ impl Store {
         while self.bytes > MAX_BYTES {
             let (processes, containers) = (self.processes.oldest(), self.containers.oldest());
             let oldest = processes.min(containers).min(self.cgroups.oldest());
-            let evicted = if oldest == u64::MAX {
-                Some(std::mem::take(&mut self.global))
-            } else if oldest == processes {
+            if oldest == u64::MAX {
+                // Only the host's own variables are left.
+                self.global = Holder::default();
+                self.counters.evicted += 1;
+                self.bytes = 0;
+                return;
+            }
+            let evicted = if oldest == processes {
                 self.processes.evict()
             } else if oldest == containers {
                 self.containers.evict()

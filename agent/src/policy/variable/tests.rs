@@ -350,6 +350,32 @@ fn a_flood_of_scopes_and_of_text_is_bounded_and_counted() {
 }
 
 #[test]
+fn variables_of_the_host_are_bounded_too() {
+    let sets: Vec<String> = (0..12)
+        .map(|number| {
+            format!(
+                "set: {{name: v{number}, expression: '\"${{process.pid}}-${{path}}\"', append: true, size: 10000}}"
+            )
+        })
+        .chain(["set: {name: path, field: process.file.path}".to_owned()])
+        .collect();
+    let sets: Vec<&str> = sets.iter().map(String::as_str).collect();
+    let mut bench = Bench::new(&sets);
+    for pid in 0..200 {
+        let long = Event {
+            path: "x".repeat(4_000),
+            ..event(pid)
+        };
+        bench.set(12, &long, 0);
+        for number in 0..12 {
+            bench.set(number, &long, 0);
+        }
+        assert!(bench.store.size().1 <= 4 << 20);
+    }
+    assert!(bench.store.counters().evicted > 0);
+}
+
+#[test]
 fn a_reload_keeps_what_is_declared_alike() {
     let mut old = Bench::new(&[
         "set: {name: kept, value: 5}",
