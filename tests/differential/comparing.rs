@@ -1,7 +1,7 @@
 //! How two single values compare, the slow and obvious way.
 
 use crate::stars::{self, Manner, Step};
-use regex::RegexBuilder;
+use regex_lite::RegexBuilder;
 use security_agent::secl::{IpNet, TextKind};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -82,7 +82,7 @@ fn fits(pieces: &[Piece], text: &str, kind: TextKind) -> bool {
 
 fn is_match_of(regexp: &str, text: &str, kind: TextKind) -> bool {
     thread_local! {
-        static KNOWN: RefCell<HashMap<(String, bool), regex::Regex>> = RefCell::default();
+        static KNOWN: RefCell<HashMap<(String, bool), regex_lite::Regex>> = RefCell::default();
     }
     let fold_case = kind == TextKind::CaseInsensitive;
     let build = || {

@@ -11,6 +11,8 @@ use super::value::Kind;
 pub enum Home {
     /// `datadog.yaml`, shared by all roles.
     Agent,
+    /// `security-agent.yaml`.
+    SecurityAgent,
     /// `system-probe.yaml`.
     SystemProbe,
 }
@@ -20,6 +22,7 @@ impl Home {
     pub fn file_name(self) -> &'static str {
         match self {
             Home::Agent => "datadog.yaml",
+            Home::SecurityAgent => "security-agent.yaml",
             Home::SystemProbe => "system-probe.yaml",
         }
     }
@@ -86,11 +89,66 @@ macro_rules! keys {
 }
 
 keys! {
-    API_KEY: Text = "api_key", "", Agent, "Key of the account that events are sent to; without one nothing is sent.";
+    API_KEY: Text = "api_key", "", Agent, "Key of the account that events are sent to; without one nothing is sent to the intake.";
     SITE: Text = "site", "datadoghq.com", Agent, "Site of the intake that events are sent to.";
+    #[env("DD_URL")]
+    DD_URL: Text = "dd_url", "", Agent, "URL that flares are sent to instead of the one that follows from the site.";
     HOSTNAME: Text = "hostname", "", Agent, "Name of this host in events; the system's own name when empty.";
+    TAGS: List = "tags", "", Agent, "Tags of this host that go with every event.";
+    EXTRA_TAGS: List = "extra_tags", "", Agent, "More tags of this host.";
+    ENV: Text = "env", "", Agent, "Environment that this host belongs to; becomes the tag env.";
+    RUN_PATH: Text = "run_path", "/opt/datadog-agent/run", Agent, "Directory of sockets, lock files and the spool.";
+
     LOG_LEVEL: Text = "log_level", "info", Agent, "Lowest level that is logged: trace, debug, info, warn, error or off.";
-    RUN_PATH: Text = "run_path", "/opt/datadog-agent/run", Agent, "Directory of sockets, lock files and spools.";
+    LOG_TO_CONSOLE: Flag = "log_to_console", "true", Agent, "Whether messages go to standard error.";
+    LOG_FILE_MAX_SIZE: Size = "log_file_max_size", "10Mb", Agent, "Size at which a log file is rotated.";
+    LOG_FILE_MAX_ROLLS: Count = "log_file_max_rolls", "1", Agent, "Old log files that are kept.";
+    DISABLE_FILE_LOGGING: Flag = "disable_file_logging", "false", Agent, "Whether no log files are written.";
+    LOG_FORMAT_JSON: Flag = "log_format_json", "false", Agent, "Whether messages are written as JSON.";
+    LOG_TO_SYSLOG: Flag = "log_to_syslog", "false", Agent, "Whether messages go to syslog, too.";
+    SYSLOG_URI: Text = "syslog_uri", "", Agent, "Where syslog listens: unixgram:///path, udp://host:port; /dev/log when empty.";
+    SYSLOG_RFC: Flag = "syslog_rfc", "false", Agent, "Whether syslog messages have the header of RFC 5424.";
+    SECURITY_AGENT_LOG_FILE: Text = "security_agent.log_file", "/var/log/datadog/security-agent.log", SecurityAgent, "Log file of security-agent; written when its directory exists.";
+    SYSTEM_PROBE_LOG_FILE: Text = "system_probe_config.log_file", "/var/log/datadog/system-probe.log", SystemProbe, "Log file of system-probe; written when its directory exists.";
+
+    PROXY_HTTP: Text = "proxy.http", "", Agent, "Proxy for http URLs.";
+    PROXY_HTTPS: Text = "proxy.https", "", Agent, "Proxy for https URLs.";
+    PROXY_NO_PROXY: List = "proxy.no_proxy", "", Agent, "Hosts that are reached without a proxy.";
+    NO_PROXY_NONEXACT_MATCH: Flag = "no_proxy_nonexact_match", "false", Agent, "Whether a name in proxy.no_proxy stands for the hosts below it, too.";
+    SKIP_SSL_VALIDATION: Flag = "skip_ssl_validation", "false", Agent, "Whether the certificates of servers are not checked.";
+    TLS_CA_FILE: Text = "tls_ca_file", "", Agent, "PEM file with certificates of authorities to trust besides those of the system.";
+
+    ENDPOINTS_LOGS_DD_URL: Text = "runtime_security_config.endpoints.logs_dd_url", "", SecurityAgent, "Intake instead of the one that follows from the site: host:port or an http or https URL.";
+    ENDPOINTS_DD_URL: Text = "runtime_security_config.endpoints.dd_url", "", SecurityAgent, "The same; logs_dd_url wins.";
+    ENDPOINTS_LOGS_NO_SSL: Flag = "runtime_security_config.endpoints.logs_no_ssl", "false", SecurityAgent, "Whether an intake given as host:port is spoken to in plain HTTP.";
+    ENDPOINTS_USE_COMPRESSION: Flag = "runtime_security_config.endpoints.use_compression", "true", SecurityAgent, "Whether batches are compressed with gzip.";
+    ENDPOINTS_COMPRESSION_LEVEL: Count = "runtime_security_config.endpoints.compression_level", "6", SecurityAgent, "Level of gzip, from 1 to 9.";
+    ENDPOINTS_BATCH_WAIT: Duration = "runtime_security_config.endpoints.batch_wait", "5s", SecurityAgent, "How long an event may wait for others before its batch is sent.";
+    ENDPOINTS_BATCH_MAX_SIZE: Count = "runtime_security_config.endpoints.batch_max_size", "1000", SecurityAgent, "Events of a batch at most.";
+    ENDPOINTS_BATCH_MAX_CONTENT_SIZE: Count = "runtime_security_config.endpoints.batch_max_content_size", "5000000", SecurityAgent, "Bytes of a batch at most, before compression.";
+    ENDPOINTS_SENDER_BACKOFF_FACTOR: Count = "runtime_security_config.endpoints.sender_backoff_factor", "2", SecurityAgent, "By how much the pause grows with each failure.";
+    ENDPOINTS_SENDER_BACKOFF_BASE: Duration = "runtime_security_config.endpoints.sender_backoff_base", "1s", SecurityAgent, "Pause after a first failure.";
+    ENDPOINTS_SENDER_BACKOFF_MAX: Duration = "runtime_security_config.endpoints.sender_backoff_max", "120s", SecurityAgent, "Longest pause after failures.";
+    ENDPOINTS_SENDER_RECOVERY_INTERVAL: Count = "runtime_security_config.endpoints.sender_recovery_interval", "2", SecurityAgent, "Failures that a success makes forgotten.";
+    ENDPOINTS_CONNECT_TIMEOUT: Duration = "runtime_security_config.endpoints.connect_timeout", "10s", SecurityAgent, "How long connecting to an intake may take.";
+    ENDPOINTS_READ_TIMEOUT: Duration = "runtime_security_config.endpoints.read_timeout", "20s", SecurityAgent, "How long the answer of an intake may take.";
+    ENDPOINTS_TIMEOUT: Duration = "runtime_security_config.endpoints.timeout", "60s", SecurityAgent, "How long sending a batch may take in all.";
+    ENDPOINTS_ADDITIONAL: Json = "runtime_security_config.endpoints.additional_endpoints", "[]", SecurityAgent, "More intakes: a list of objects with api_key, Host, Port and use_ssl.";
+    USE_SECRUNTIME_TRACK: Flag = "runtime_security_config.use_secruntime_track", "true", SecurityAgent, "Whether events go to the track secruntime, and not to logs.";
+    SPOOL_ENABLED: Flag = "runtime_security_config.spool.enabled", "true", SecurityAgent, "Whether events that wait for an intake are kept on disk; in memory only when false.";
+    SPOOL_MAX_SIZE: Size = "runtime_security_config.spool.max_size", "64Mb", SecurityAgent, "Size of the events on disk at most; the oldest are dropped first.";
+    SPOOL_MAX_AGE: Duration = "runtime_security_config.spool.max_age", "24h", SecurityAgent, "How long an event is kept for an intake that does not take it.";
+    OUTPUTS_FILE_ENABLED: Flag = "runtime_security_config.outputs.file.enabled", "false", SecurityAgent, "Whether events are written to a file, a line of JSON each.";
+    OUTPUTS_FILE_PATH: Text = "runtime_security_config.outputs.file.path", "/var/log/datadog/runtime-security-events.json", SecurityAgent, "That file.";
+    OUTPUTS_FILE_MAX_SIZE: Size = "runtime_security_config.outputs.file.max_size", "10Mb", SecurityAgent, "Size at which it is rotated.";
+    OUTPUTS_FILE_MAX_FILES: Count = "runtime_security_config.outputs.file.max_files", "5", SecurityAgent, "Rotated files that are kept.";
+    OUTPUTS_STDOUT_ENABLED: Flag = "runtime_security_config.outputs.stdout.enabled", "true", SecurityAgent, "Whether events are printed on standard output.";
+    OUTPUTS_HTTP_ENABLED: Flag = "runtime_security_config.outputs.http.enabled", "true", SecurityAgent, "Whether events are sent to outputs.http.url, when there is one.";
+    OUTPUTS_HTTP_URL: Text = "runtime_security_config.outputs.http.url", "", SecurityAgent, "URL of a collector that events are posted to.";
+    OUTPUTS_HTTP_FORMAT: Text = "runtime_security_config.outputs.http.format", "native", SecurityAgent, "Shape of what is posted: native (events as lines of JSON) or falco (one object a request, as Falco's http_output sends it).";
+    OUTPUTS_HTTP_HEADERS: Json = "runtime_security_config.outputs.http.headers", "{}", SecurityAgent, "Headers of those requests, names with values.";
+    METRICS_SOCKET: Text = "runtime_security_config.metrics.socket", "", SecurityAgent, "Unix socket on which metrics can be read in the format of Prometheus; none when empty.";
+    METRICS_PORT: Count = "runtime_security_config.metrics.port", "0", SecurityAgent, "Port of 127.0.0.1 on which metrics can be read in the format of Prometheus; none when 0.";
 
     ENABLED: Flag = "runtime_security_config.enabled", "false", SystemProbe, "Whether Workload Protection runs; one false in any file or in the environment wins.";
     FIM_ENABLED: Flag = "runtime_security_config.fim_enabled", "false", SystemProbe, "Whether file events are watched when Workload Protection itself is not enabled.";

@@ -138,6 +138,22 @@ impl Settings {
         }
     }
 
+    /// The value of a size, in bytes.
+    pub fn size(&self, key: &Key) -> u64 {
+        match self.value(key) {
+            Some(Value::Size(bytes)) => *bytes,
+            _ => 0,
+        }
+    }
+
+    /// The value of a list or object; null when there is none.
+    pub fn json(&self, key: &Key) -> &serde_json::Value {
+        match self.value(key) {
+            Some(Value::Json(value)) => value,
+            _ => &serde_json::Value::Null,
+        }
+    }
+
     /// Where the value of a key came from.
     pub fn source(&self, key: &Key) -> &Source {
         self.values

@@ -146,6 +146,8 @@ fn every_key_is_read_from_a_file_and_from_the_environment() {
             value::Kind::Duration => ("77s", "long"),
             value::Kind::Text => ("/some/text", "[a]"),
             value::Kind::List => ("[\"x\", \"y z\"]", "{a: b}"),
+            value::Kind::Size => ("77Mb", "large"),
+            value::Kind::Json => ("[{\"x\": 1}]", "x"),
         };
         let expected = Value::from_text(key.kind, text).unwrap();
         let good = Files::new(

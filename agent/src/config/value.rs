@@ -20,6 +20,10 @@ pub enum Kind {
     Text,
     /// Texts in order.
     List,
+    /// A number of bytes.
+    Size,
+    /// Lists and objects as YAML and JSON know them.
+    Json,
 }
 
 impl Kind {
@@ -31,6 +35,8 @@ impl Kind {
             Kind::Duration => "a duration such as 500ms, 10s or 1h30m",
             Kind::Text => "a text",
             Kind::List => "a list of texts",
+            Kind::Size => "a number of bytes such as 5000000, 512Kb or 10Mb",
+            Kind::Json => "a list or an object",
         }
     }
 }
@@ -48,6 +54,10 @@ pub enum Value {
     Text(String),
     /// See [`Kind::List`].
     List(Vec<String>),
+    /// See [`Kind::Size`].
+    Size(u64),
+    /// See [`Kind::Json`].
+    Json(serde_json::Value),
 }
 
 /// The text or the YAML is not of the kind; [`Kind::expected`] says what would be.
@@ -65,6 +75,8 @@ impl Value {
             Kind::Duration => duration(trimmed).map(Value::Duration),
             Kind::Text => Some(Value::Text(trimmed.to_owned())),
             Kind::List => list(trimmed).map(Value::List),
+            Kind::Size => size(trimmed).map(Value::Size),
+            Kind::Json => json(trimmed).map(Value::Json),
         }
         .ok_or(WrongKind)
     }
@@ -76,6 +88,9 @@ impl Value {
                 let items: Option<Vec<String>> = items.iter().map(scalar).collect();
                 items.map(Value::List).ok_or(WrongKind)
             }
+            (Kind::Json, Yaml::Sequence(_) | Yaml::Mapping(_)) => serde_json::to_value(yaml)
+                .map(Value::Json)
+                .map_err(|_| WrongKind),
             _ => Value::from_text(kind, &scalar(yaml).ok_or(WrongKind)?),
         }
     }
@@ -103,6 +118,29 @@ fn list(text: &str) -> Option<Vec<String>> {
         return serde_json::from_str(text).ok();
     }
     Some(text.split_whitespace().map(String::from).collect())
+}
+
+/// A number, and K, M or G for powers of 1,000 or Ki, Mi or Gi for powers of 1,024, with a B that
+/// says nothing.
+fn size(text: &str) -> Option<u64> {
+    let (number, unit) = split_while(text, |c| c.is_ascii_digit());
+    let unit = unit.trim().to_ascii_lowercase();
+    let factor = match unit.strip_suffix('b').unwrap_or(&unit) {
+        "" => 1,
+        "k" => 1_000,
+        "m" => 1_000_000,
+        "g" => 1_000_000_000,
+        "ki" => 1 << 10,
+        "mi" => 1 << 20,
+        "gi" => 1 << 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+fn json(text: &str) -> Option<serde_json::Value> {
+    let value: serde_json::Value = serde_json::from_str(text).ok()?;
+    (value.is_array() || value.is_object()).then_some(value)
 }
 
 /// Sums parts such as `1h30m`; a number without a unit is seconds.
@@ -173,6 +211,13 @@ mod tests {
             (Kind::List, r#"["a b", "c"]"#, list(&["a b", "c"])),
             (Kind::List, "[1", None),
             (Kind::List, "", list(&[])),
+            (Kind::Size, "10Mb", Some(Value::Size(10_000_000))),
+            (Kind::Size, "64 KiB", Some(Value::Size(65_536))),
+            (Kind::Size, "7", Some(Value::Size(7))),
+            (Kind::Size, "7 miles", None),
+            (Kind::Size, "99999999999G", None),
+            (Kind::Json, "[1]", Some(Value::Json(serde_json::json!([1])))),
+            (Kind::Json, "1", None),
         ];
         for (kind, text, expected) in cases {
             assert_eq!(

@@ -7,7 +7,8 @@
 use super::pattern::{Glob, Pattern, Wildcard};
 use super::template::{Template, TemplateMatcher};
 use super::types::TextKind;
-use regex::{Regex, RegexBuilder};
+use regex_automata::meta::{BuildError, Config, Regex};
+use regex_automata::util::syntax;
 
 /// The most bytes a compiled regexp may take.
 const REGEX_SIZE: usize = 256 * 1024;
@@ -125,20 +126,29 @@ fn regexp(text: &str, kind: TextKind) -> Result<Regex, String> {
     if kind == TextKind::Path {
         return Err("a path cannot be matched with a regexp; use a pattern ~\"…\"".to_owned());
     }
-    RegexBuilder::new(text)
-        .case_insensitive(kind.folds_case())
-        .size_limit(REGEX_SIZE)
-        .dfa_size_limit(REGEX_CACHE)
-        .build()
-        .map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => {
-                format!("this regexp takes more than {REGEX_SIZE} bytes when compiled")
-            }
-            other => format!("this is no valid regexp: {}", reason(&other.to_string())),
-        })
+    let config = Config::new()
+        .nfa_size_limit(Some(REGEX_SIZE))
+        .hybrid_cache_capacity(REGEX_CACHE);
+    Regex::builder()
+        .configure(config)
+        .syntax(syntax::Config::new().case_insensitive(kind.folds_case()))
+        .build(text)
+        .map_err(|error| refusal(&error))
 }
 
-/// The reason at the end of the regex crate's drawing of an error over several lines.
+/// Why a regexp was refused, as a sentence.
+fn refusal(error: &BuildError) -> String {
+    if error.size_limit().is_some() {
+        return format!("this regexp takes more than {REGEX_SIZE} bytes when compiled");
+    }
+    let detail = match error.syntax_error() {
+        Some(error) => error.to_string(),
+        None => error.to_string(),
+    };
+    format!("this is no valid regexp: {}", reason(&detail))
+}
+
+/// The reason at the end of regex-syntax's drawing of an error over several lines.
 fn reason(text: &str) -> &str {
     let last = text.lines().last().unwrap_or(text).trim();
     last.strip_prefix("error: ").unwrap_or(last)

@@ -11,6 +11,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use flate2::read::DeflateDecoder;
+
 /// The policy that is first, and that stands in for the embedded one.
 pub const DEFAULT_NAME: &str = "default.policy";
 /// Largest file in bytes: twenty times the largest public policy.
@@ -18,7 +20,8 @@ const MAX_FILE: u64 = 4 << 20;
 /// Bytes of all files together.
 const MAX_TOTAL: u64 = 16 << 20;
 
-const EMBEDDED: &[u8] = include_bytes!("../default.policy");
+/// The default policy, deflated at build time to a quarter.
+const EMBEDDED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/default.policy.deflate"));
 
 /// A policy as bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,10 +37,13 @@ pub struct Source {
 impl Source {
     /// The default policy that is part of the binary.
     pub fn embedded() -> Source {
+        let mut text = Vec::new();
+        // What a damaged binary holds instead is no policy, which loading it says.
+        let _ = DeflateDecoder::new(EMBEDDED).read_to_end(&mut text);
         Source {
             name: DEFAULT_NAME.to_owned(),
             kind: "embedded",
-            text: EMBEDDED.to_vec(),
+            text,
         }
     }
 }

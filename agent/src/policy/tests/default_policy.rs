@@ -59,8 +59,8 @@ fn the_default_policy_loads_whole() {
 
 #[test]
 fn every_rule_says_what_it_is_about() {
-    let tactic = regex::Regex::new("^TA00[0-9]{2}-[a-z-]+$").unwrap();
-    let technique = regex::Regex::new(r"^T1[0-9]{3}(\.[0-9]{3})?-[a-z0-9-]+$").unwrap();
+    let tactic = regex_lite::Regex::new("^TA00[0-9]{2}-[a-z-]+$").unwrap();
+    let technique = regex_lite::Regex::new(r"^T1[0-9]{3}(\.[0-9]{3})?-[a-z0-9-]+$").unwrap();
     for rule in default_policy().all() {
         assert!(!rule.description.is_empty(), "{}", rule.id);
         assert!(tactic.is_match(&rule.tags["tactic"]), "{}", rule.id);
