@@ -7,6 +7,7 @@
 
 pub mod connection;
 pub mod output;
+pub mod spool;
 pub mod summary;
 
 use std::fmt;

@@ -12,6 +12,7 @@ pub mod lifeline;
 pub mod lock;
 pub mod pidfd;
 pub mod process;
+pub mod rotating_file;
 pub mod signals;
 pub mod socket;
 pub mod terminal;
