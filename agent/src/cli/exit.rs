@@ -16,6 +16,10 @@ pub enum Exit {
     CannotRun = 3,
     /// The supervisor stopped, but a role had to be killed.
     NotStopped = 4,
+    /// The supervisor ended, because system-probe cannot work on this host.
+    ProbeCannotRun = 5,
+    /// The supervisor ended, because security-agent cannot work on this host.
+    AgentCannotRun = 6,
     /// The rule does not match the event (`runtime policy eval`).
     NoMatch = 255,
 }

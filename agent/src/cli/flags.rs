@@ -7,7 +7,7 @@
 use super::exit::Exit;
 use super::parse::Arguments;
 use super::{
-    policy, policy_eval, policy_fields, policy_test, role_start, run, runtime, self_test, status,
+    events, policy, policy_eval, policy_fields, policy_test, role_start, run, runtime, self_test, status,
     version,
 };
 
@@ -140,6 +140,20 @@ pub static JSON_LINES: Flag = Flag {
     value: "",
     help: "Print events as JSON lines, even on a terminal; logs go to standard error.",
 };
+/// Events as they come.
+pub static FOLLOW: Flag = Flag {
+    long: "follow",
+    short: Some('f'),
+    value: "",
+    help: "Go on with the events that come.",
+};
+/// The events of one rule.
+pub static RULE: Flag = Flag {
+    long: "rule",
+    short: None,
+    value: "ID",
+    help: "Only events of this rule.",
+};
 /// Output as JSON.
 pub static JSON: Flag = Flag {
     long: "json",
@@ -244,6 +258,14 @@ pub static COMMANDS: &[Command] = &[
         raw: false,
         help: "Show what runs; exits 0 only when everything does.",
         run: status::main,
+    },
+    Command {
+        words: &["events"],
+        roles: BOTH,
+        flags: &[&FOLLOW, &RULE, &JSON_LINES],
+        raw: false,
+        help: "Print the latest events, readable on a terminal, as JSON lines otherwise.",
+        run: events::main,
     },
     Command {
         words: &["runtime", "self-test"],

@@ -5,6 +5,7 @@
 //! the command socket ([`client`]), and prints. No command knows how events are made.
 
 pub mod client;
+pub mod events;
 pub mod exit;
 pub mod flags;
 pub mod help;

@@ -92,16 +92,29 @@ fn enter(arguments: &Arguments, pidfile: &Flag, lock: Option<&str>) -> Result<En
     let given = given.filter(|given| own.as_ref() != Some(given));
     let mut locks = Vec::new();
     for path in own.into_iter().chain(given) {
-        locks.push(LockFile::acquire(&path).map_err(|error| {
-            log::error!("{error}");
-            Exit::Failure
-        })?);
+        locks.extend(take_lock(&path)?);
     }
     Ok(Entered {
         settings,
         supervisor,
         _locks: locks,
     })
+}
+
+/// Takes a lock that says that this process runs. On a file system that takes no files the process
+/// goes on without: whether another one runs is then told by system-probe's sockets alone.
+pub(super) fn take_lock(path: &Path) -> Result<Option<LockFile>, Exit> {
+    match LockFile::acquire(path) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(error) if error.is_of_file_system() => {
+            log::warn!("{error}; going on without it");
+            Ok(None)
+        }
+        Err(error) => {
+            log::error!("{error}");
+            Err(Exit::Failure)
+        }
+    }
 }
 
 /// Ties this process to its supervisor, if it has one, before it opens anything.

@@ -5,9 +5,9 @@ use std::ffi::OsString;
 use super::exit::Exit;
 use super::flags::{CFGPATH, JSON_LINES, SYSPROBE_CONFIG};
 use super::parse::Arguments;
+use super::role_start::take_lock;
 use super::settings;
 use super::supervisor::{Plan, Supervisor};
-use crate::sys::lock::LockFile;
 
 /// Lock file of the supervisor below the run path.
 pub(super) const LOCK: &str = "supervisor.pid";
@@ -17,12 +17,9 @@ pub fn main(arguments: &Arguments) -> Exit {
     let Some(settings) = settings::of_daemon(arguments, "supervisor", true) else {
         return Exit::Failure;
     };
-    let _lock = match LockFile::acquire(&settings.run_path().join(LOCK)) {
+    let _lock = match take_lock(&settings.run_path().join(LOCK)) {
         Ok(lock) => lock,
-        Err(error) => {
-            log::error!("{error}");
-            return Exit::Failure;
-        }
+        Err(exit) => return exit,
     };
     let files = file_flags(arguments);
     let mut forwarder = files.clone();
@@ -34,11 +31,13 @@ pub fn main(arguments: &Arguments) -> Exit {
             role: "system-probe",
             command: "run",
             flags: files,
+            failure: Exit::ProbeCannotRun,
         },
         Plan {
             role: "security-agent",
             command: "start",
             flags: forwarder,
+            failure: Exit::AgentCannotRun,
         },
     ];
     match Supervisor::new(plans).and_then(Supervisor::run) {

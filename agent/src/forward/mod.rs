@@ -1,45 +1,60 @@
 //! The security-agent role: takes events from the event socket and passes them on.
 //!
-//! A single-threaded loop over signals, the socket ([`connection`]) and standard output
-//! ([`output`]). Lines of events enter; JSON lines or [`summary`] lines leave. While the output
-//! has no room nothing is read, so it is system-probe that bounds and counts what a slow reader
-//! loses. Sending to an intake is not done here yet.
+//! A single-threaded loop. Lines of events enter from system-probe ([`link`]); they leave for the
+//! local outputs ([`outputs`]) and, through the spool, for intakes and collectors ([`delivery`]).
+//! What was passed on is acknowledged, so that system-probe keeps nothing longer than it must.
+//! Commands are answered on a socket of this role's own ([`serving`]), metrics in [`metrics`].
+//! Nothing in the loop waits: what can take its time happens in worker processes.
 
+mod clock;
 pub mod connection;
-pub mod output;
+mod delivery;
+mod link;
+mod metrics;
+mod outputs;
+pub mod sender;
+mod serving;
 pub mod spool;
+mod status;
 pub mod summary;
 
 use std::fmt;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use mio::{Events, Interest, Poll, Token};
 
 use crate::config::Settings;
+use crate::event::HostInfo;
+use crate::resolve;
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::terminal;
-use connection::{Connection, Incoming};
-use output::Output;
+use clock::ClockWatch;
+use delivery::Delivery;
+use link::{Link, Turn};
+use metrics::Metrics;
+use outputs::Outputs;
+use serving::Server;
 
 const SIGNALS: Token = Token(0);
 const SOCKET: Token = Token(1);
 const OUTPUT: Token = Token(2);
+const COMMANDS: Token = Token(3);
+const METRICS: Token = Token(4);
+const PROBE_STATUS: Token = Token(5);
+/// Token of the first sender.
+const FIRST_SENDER: usize = 16;
+/// Token of the first peer of the sockets, above those of all senders.
+const FIRST_PEER: usize = 1 << 16;
 
-/// Pauses between attempts to connect, each up to a number of failures: at first as short as
-/// system-probe takes to start, so that its first event is not waited for.
-const PAUSES: [(u32, Duration); 2] = [
-    (50, Duration::from_millis(20)),
-    (95, Duration::from_millis(200)),
-];
-/// Pause between all later attempts.
-const LONG_PAUSE: Duration = Duration::from_secs(1);
-/// Failures in a row after which people are told.
-const WORTH_A_WORD: u32 = 50;
 /// How long the last lines of a system-probe that stops at the same time are waited for.
 const LAST_LINES: Duration = Duration::from_millis(500);
+/// How long answers to the last batches are waited for after that.
+const LAST_BATCHES: Duration = Duration::from_secs(3);
 /// Lines that are taken in one turn before signals are looked at again.
 const LINES_A_TURN: usize = 4096;
+/// Between two looks after what no event of the loop tells of.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What the command line decides.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,156 +94,195 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), Error> {
 struct Forwarder {
     poll: Poll,
     signals: Signals,
-    output: Output,
-    json: bool,
-    socket: std::path::PathBuf,
+    settings: Settings,
     link: Link,
-    /// Attempts to connect that failed since the last connection.
-    failures: u32,
+    outputs: Outputs,
+    delivery: Option<Delivery>,
+    server: Server,
+    metrics: Metrics,
+    clock: ClockWatch,
+    started: Instant,
+    looked_after: Instant,
+    received: u64,
     /// The last turn ended with lines left to take.
     more: bool,
-    /// When it ends at the latest, once it was told to stop.
-    end: Option<Instant>,
+    /// The end, once it was told to stop.
+    end: Option<End>,
 }
 
-enum Link {
-    Down { retry: Instant },
-    Up(Connection),
+/// An end that is under way.
+#[derive(Clone, Copy)]
+struct End {
+    /// When no more lines of system-probe are waited for.
+    lines: Instant,
+    /// When no more answers are waited for.
+    batches: Instant,
 }
 
 impl Forwarder {
     fn new(settings: &Settings, options: &Options) -> io::Result<Forwarder> {
         let mut signals = Signals::block(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])?;
         let poll = Poll::new()?;
-        poll.registry()
-            .register(&mut signals, SIGNALS, Interest::READABLE)?;
-        let output = Output::stdout(poll.registry(), OUTPUT);
+        let registry = poll.registry();
+        registry.register(&mut signals, SIGNALS, Interest::READABLE)?;
+        let server = Server::new(settings, (registry, COMMANDS));
+        let metrics = Metrics::new(settings, registry, METRICS);
+        let host: HostInfo = resolve::host::detect(settings.text(&crate::config::keys::HOSTNAME));
+        let delivery = Delivery::new(settings, &host, (registry, FIRST_SENDER));
+        let summaries = !options.json && terminal::stdout_is_terminal();
+        let others = delivery.is_some();
+        let outputs = Outputs::new(settings, &host, summaries, others, (registry, OUTPUT));
         Ok(Forwarder {
-            poll,
             signals,
-            output,
-            json: options.json || !terminal::stdout_is_terminal(),
-            socket: settings.event_socket(),
-            link: Link::Down {
-                retry: Instant::now(),
-            },
-            failures: 0,
+            settings: settings.clone(),
+            link: Link::new(settings.event_socket()),
+            outputs,
+            delivery,
+            server,
+            metrics,
+            clock: ClockWatch::new(Instant::now(), SystemTime::now()),
+            started: Instant::now(),
+            looked_after: Instant::now(),
+            received: 0,
             more: false,
             end: None,
+            poll,
         })
     }
 
     fn run(mut self) -> Result<(), Error> {
-        let mut events = Events::with_capacity(8);
+        let mut events = Events::with_capacity(64);
         while !self.is_done() {
-            self.output.flush();
-            self.take_lines();
-            self.output.flush();
+            self.turn();
             match self.poll.poll(&mut events, self.timeout()) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                     return Err(error.into())
                 }
                 _ => {}
             }
+            for event in &events {
+                self.wake(event.token());
+            }
         }
-        self.output.flush();
+        self.outputs.flush();
         Ok(())
     }
 
-    /// Whether it was told to stop and system-probe, which is told the same, has said its last.
-    fn is_done(&mut self) -> bool {
-        if self.is_told_to_stop() {
-            self.end.get_or_insert(Instant::now() + LAST_LINES);
+    /// What is to be done each time something woke the loop.
+    fn turn(&mut self) {
+        self.outputs.flush();
+        self.take_lines();
+        self.outputs.flush();
+        if let Some(delivery) = &mut self.delivery {
+            delivery.turn(Instant::now(), SystemTime::now());
         }
-        let is_down = matches!(self.link, Link::Down { .. });
-        self.end.is_some_and(|end| is_down || Instant::now() >= end)
+        self.serve();
+        self.scrape();
+        self.look_after();
     }
 
-    fn is_told_to_stop(&self) -> bool {
-        std::iter::from_fn(|| self.signals.next()).any(|signal| signal != Signal::SIGHUP)
+    /// Answers who reads the metrics.
+    fn scrape(&mut self) {
+        let mut metrics = std::mem::take(&mut self.metrics);
+        let tokens = (METRICS, PROBE_STATUS);
+        metrics.turn(self.poll.registry(), tokens, || self.status());
+        self.metrics = metrics;
+    }
+
+    /// What is due once a second.
+    fn look_after(&mut self) {
+        let now = Instant::now();
+        if now.saturating_duration_since(self.looked_after) < LOOK {
+            return;
+        }
+        self.looked_after = now;
+        self.server.expire();
+        if let Some(sentence) = self.clock.look(now, SystemTime::now()) {
+            log::warn!("{sentence}");
+        }
+    }
+
+    /// Passes on what has come, as far as the outputs have room.
+    fn take_lines(&mut self) {
+        self.link.connect_when_due(self.poll.registry(), SOCKET);
+        let now = Instant::now();
+        let wall = SystemTime::now();
+        let quiet = self.end.is_some();
+        let (outputs, delivery) = (&mut self.outputs, &mut self.delivery);
+        if !outputs.has_room() {
+            self.more = true;
+            return;
+        }
+        let mut taken = 0;
+        let turn = self.link.turn(quiet, |line, event| {
+            taken += 1;
+            outputs.add(event, now);
+            if let Some(delivery) = delivery {
+                delivery.add(line, wall);
+            }
+            taken < LINES_A_TURN && outputs.has_room()
+        });
+        self.received += taken as u64;
+        self.more = turn == Turn::More;
+    }
+
+    /// Whether it was told to stop, system-probe, which is told the same, has said its last, and
+    /// what was taken is where it belongs.
+    fn is_done(&mut self) -> bool {
+        self.take_signals();
+        let Some(end) = self.end else {
+            return false;
+        };
+        let now = Instant::now();
+        if self.link.is_up() && now < end.lines {
+            return false;
+        }
+        match &mut self.delivery {
+            Some(delivery) if now < end.batches => {
+                delivery.hurry();
+                delivery.turn(now, SystemTime::now());
+                delivery.is_settled()
+            }
+            _ => true,
+        }
+    }
+
+    fn take_signals(&mut self) {
+        while let Some(signal) = self.signals.next() {
+            if signal == Signal::SIGHUP {
+                self.outputs.reopen();
+                continue;
+            }
+            let lines = Instant::now() + LAST_LINES;
+            let batches = lines + LAST_BATCHES;
+            self.end.get_or_insert(End { lines, batches });
+        }
+    }
+
+    /// Notes what woke the loop.
+    fn wake(&mut self, token: Token) {
+        // Everything else is looked at in every turn.
+        if token.0 >= FIRST_PEER {
+            self.server.wake(token.0);
+        }
     }
 
     fn timeout(&self) -> Option<Duration> {
-        let left = |end: Instant| end.saturating_duration_since(Instant::now());
-        let end = self.end.map(left);
-        match (self.pause(), end) {
-            (Some(pause), Some(end)) => Some(pause.min(end)),
-            (pause, end) => pause.or(end),
+        let now = Instant::now();
+        let left = |at: Instant| at.saturating_duration_since(now);
+        let has_lines = self.more && self.outputs.has_room();
+        if has_lines || self.server.has_pending() {
+            return Some(Duration::ZERO);
         }
+        let second = self.looked_after + LOOK;
+        let delivery = self.delivery.as_ref().map(|it| it.deadline(now));
+        let end = self.end.map(|end| match self.link.is_up() && now < end.lines {
+            true => end.lines,
+            false => end.batches,
+        });
+        let metrics = self.metrics.deadline();
+        let deadlines = [Some(second), self.link.retry(), delivery, metrics, end];
+        let next = deadlines.into_iter().flatten().map(left).min();
+        next.into_iter().chain(self.outputs.retry_after()).min()
     }
-
-    fn pause(&self) -> Option<Duration> {
-        match &self.link {
-            Link::Down { retry } => Some(retry.saturating_duration_since(Instant::now())),
-            Link::Up(_) if self.more && self.output.has_room() => Some(Duration::ZERO),
-            Link::Up(_) => self.output.retry_after(),
-        }
-    }
-
-    /// Connects when it is time to, and passes on what has come.
-    fn take_lines(&mut self) {
-        if let Link::Down { retry } = &self.link {
-            if Instant::now() < *retry {
-                return;
-            }
-            self.connect();
-        }
-        let Link::Up(connection) = &mut self.link else {
-            return;
-        };
-        self.more = false;
-        let mut taken = 0;
-        let end = loop {
-            if taken >= LINES_A_TURN || !self.output.has_room() {
-                self.more = true;
-                return;
-            }
-            taken += 1;
-            match connection.next_message() {
-                Ok(Some(Incoming::Hello { pid, version })) => {
-                    log::info!("connected to system-probe {version}, pid {pid}");
-                }
-                Ok(Some(Incoming::Event(line))) if self.json => self.output.add_line(line),
-                Ok(Some(Incoming::Event(line))) => {
-                    let line = summary::line(line);
-                    if !line.is_empty() {
-                        self.output.add_line(line.as_bytes());
-                    }
-                }
-                Ok(None) => return,
-                Err(error) => break error,
-            }
-        };
-        if self.end.is_none() {
-            log::warn!("{end}; connecting again");
-        }
-        self.link = Link::Down {
-            retry: Instant::now() + pause_after(0),
-        };
-    }
-
-    fn connect(&mut self) {
-        match Connection::open(&self.socket, self.poll.registry(), SOCKET) {
-            Ok(connection) => {
-                self.failures = 0;
-                self.link = Link::Up(connection);
-            }
-            Err(error) => {
-                self.failures = self.failures.saturating_add(1);
-                if self.failures == WORTH_A_WORD {
-                    let socket = self.socket.display();
-                    log::info!("waiting for system-probe on {socket} ({error})");
-                }
-                let pause = pause_after(self.failures);
-                self.link = Link::Down {
-                    retry: Instant::now() + pause,
-                };
-            }
-        }
-    }
-}
-
-fn pause_after(failures: u32) -> Duration {
-    let short = PAUSES.iter().find(|(limit, _)| failures < *limit);
-    short.map_or(LONG_PAUSE, |(_, pause)| *pause)
 }

@@ -13,30 +13,89 @@ use crate::sys::terminal::printable;
 /// Arguments of a process that are shown.
 const ARGUMENTS: usize = 8;
 
+/// Colours of a terminal (ECMA-48): the time faint, the rule in yellow, and in cyan where the agent
+/// speaks of itself.
+const FAINT: &str = "\u{1b}[2m";
+const YELLOW: &str = "\u{1b}[33m";
+const CYAN: &str = "\u{1b}[36m";
+const PLAIN: &str = "\u{1b}[0m";
+
 /// The line, without its end; empty for a self-test that went well, which is in system-probe's log
 /// already. JSON that cannot be read is shown as it is.
 pub fn line(json: &[u8]) -> String {
-    let text = match serde_json::from_slice::<Value>(json) {
-        Ok(event) => describe(&event),
-        Err(_) => String::from_utf8_lossy(json).into_owned(),
-    };
-    printable(&text).into_owned()
+    match serde_json::from_slice::<Value>(json) {
+        Ok(event) => Parts::of(&event).plain(),
+        Err(_) => printable(&String::from_utf8_lossy(json)).into_owned(),
+    }
 }
 
-fn describe(event: &Value) -> String {
-    let rule = text(event, "/agent/rule_id");
-    if rule == "self_test" {
-        return self_test(event);
+/// The line with colours for a terminal, and also for a self-test that went well.
+pub fn coloured(json: &[u8], colour: bool) -> String {
+    let Ok(event) = serde_json::from_slice::<Value>(json) else {
+        return line(json);
+    };
+    let mut parts = Parts::of(&event);
+    if parts.is_empty() {
+        parts.rest = format!("{} Runtime self test: OK", text(&event, "/date"));
     }
-    let mut line = format!("{} {rule}: {}", text(event, "/date"), text(event, "/title"));
-    match rule {
-        "ruleset_loaded" => line.push_str(&ruleset(event)),
-        _ => {
-            line.push_str(&action(event));
-            line.push_str(&process(event));
+    match colour {
+        true => parts.coloured(event.get("evt").is_some()),
+        false => parts.plain(),
+    }
+}
+
+/// What a line is made of.
+#[derive(Default)]
+struct Parts {
+    date: String,
+    rule: String,
+    rest: String,
+}
+
+impl Parts {
+    fn of(event: &Value) -> Parts {
+        let rule = text(event, "/agent/rule_id");
+        if rule == "self_test" {
+            return Parts {
+                rest: self_test(event),
+                ..Parts::default()
+            };
+        }
+        let mut rest = format!(": {}", text(event, "/title"));
+        match rule {
+            "ruleset_loaded" => rest.push_str(&ruleset(event)),
+            _ => {
+                rest.push_str(&action(event));
+                rest.push_str(&process(event));
+            }
+        }
+        Parts {
+            date: text(event, "/date").to_owned(),
+            rule: format!(" {rule}"),
+            rest,
         }
     }
-    line
+
+    fn is_empty(&self) -> bool {
+        self.rule.is_empty() && self.rest.is_empty()
+    }
+
+    fn plain(&self) -> String {
+        printable(&format!("{}{}{}", self.date, self.rule, self.rest)).into_owned()
+    }
+
+    fn coloured(&self, is_of_rule: bool) -> String {
+        let rule_colour = match is_of_rule {
+            true => YELLOW,
+            false => CYAN,
+        };
+        let (date, rule, rest) = (
+            printable(&self.date),
+            printable(&self.rule),
+            printable(&self.rest),
+        );
+        format!("{FAINT}{date}{PLAIN}{rule_colour}{rule}{PLAIN}{rest}")
+    }
 }
 
 /// What happened, and to what.
@@ -168,5 +227,17 @@ mod tests {
             assert_eq!(line(event.to_string().as_bytes()), expected);
         }
         assert_eq!(line(b"{\"cut"), "{\"cut");
+    }
+
+    #[test]
+    fn colours_surround_and_nothing_else_commands_the_terminal() {
+        let event = json!({
+            "agent": {"rule_id": "r"}, "title": "T\u{1b}[2J", "date": "D", "evt": {"name": "exec"},
+        });
+        let line = coloured(event.to_string().as_bytes(), true);
+        assert_eq!(line, "\u{1b}[2mD\u{1b}[0m\u{1b}[33m r\u{1b}[0m: T\\u{1b}[2J | exec");
+        let ok = json!({"agent": {"rule_id": "self_test"}, "date": "D", "failed_tests": []});
+        let line = coloured(ok.to_string().as_bytes(), false);
+        assert_eq!(line, "D Runtime self test: OK");
     }
 }

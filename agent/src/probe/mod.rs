@@ -18,25 +18,18 @@ mod status;
 mod subject;
 mod subscribers;
 mod subscription;
+mod turns;
 mod variables;
 
 use std::fmt;
 use std::io;
-use std::time::SystemTime;
 
 use crate::config::Settings;
 use crate::kernel;
+use crate::resolve::clock::unix_now;
 use crate::sys::socket;
 
 pub use actions::worker;
-
-/// The time in nanoseconds since the epoch.
-fn unix_now() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-}
 
 /// What the command line adds to the settings.
 #[derive(Clone, Debug, Default)]

@@ -30,6 +30,11 @@ pub fn monotonic_now() -> u64 {
     shift(0, read(ClockId::CLOCK_MONOTONIC))
 }
 
+/// The time of day now, in nanoseconds since the epoch.
+pub fn unix_now() -> u64 {
+    shift(0, read(ClockId::CLOCK_REALTIME))
+}
+
 impl Clock {
     /// The distances now.
     pub fn measure() -> Clock {

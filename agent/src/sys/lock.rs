@@ -73,6 +73,18 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+impl Error {
+    /// Whether only the file system stands in the way: it is read-only or full. Who can do without
+    /// the lock may go on.
+    pub fn is_of_file_system(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        let Error::Io { source, .. } = self else {
+            return false;
+        };
+        matches!(source.kind(), QuotaExceeded | ReadOnlyFilesystem | StorageFull)
+    }
+}
+
 /// An exclusive lock; dropping it removes the file and frees the lock.
 #[derive(Debug)]
 pub struct LockFile {

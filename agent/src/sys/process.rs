@@ -29,6 +29,15 @@ impl fmt::Display for Ending {
     }
 }
 
+/// Resident memory of this process in bytes (proc_pid_statm(5)); 0 when /proc does not tell.
+pub fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split_whitespace().nth(1);
+    let pages: u64 = pages.and_then(|pages| pages.parse().ok()).unwrap_or(0);
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
+    pages * page.ok().flatten().and_then(|size| u64::try_from(size).ok()).unwrap_or(4096)
+}
+
 /// Asks the kernel to send SIGTERM when the parent dies, and says whether `supervisor` still is
 /// the parent: one that died before the request was made would never be noticed.
 pub fn follow(supervisor: u32) -> bool {

@@ -1,10 +1,14 @@
 //! `status`: what runs, as text for people or as one JSON object.
 //!
-//! system-probe is asked over the command socket; the security-agent role is alive when the lock
-//! on its pidfile is held. A [`View`] is gathered from both, and [`text`] prints it.
+//! Both roles are asked over their command sockets; a security-agent role that does not answer, but
+//! holds the lock on its pidfile, is alive all the same. A [`View`] is gathered from both, and
+//! [`text`] prints it.
 
+mod delivery;
+mod probe;
 mod text;
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{json, Value};
@@ -27,8 +31,9 @@ pub(super) struct View {
     off: Option<String>,
     /// The status of system-probe, or why there is none.
     probe: Result<Value, String>,
-    /// The pid of the security-agent role (0 when it is not known), or why it is not running.
-    agent: Result<u32, String>,
+    /// The status of the security-agent role, or why it is not running. Of one that does not answer
+    /// only the pid is known.
+    agent: Result<Value, String>,
 }
 
 /// Prints the status; success only when both roles run, every hook is attached and rules are
@@ -53,12 +58,8 @@ pub fn main(arguments: &Arguments) -> Exit {
 
 impl View {
     fn gather(settings: &Settings) -> View {
-        let request = json!({"command": "status"});
-        let probe = match client::request(&settings.command_socket(), &request, LIMIT) {
-            Ok(mut reply) => Ok(reply.get_mut("status").map(Value::take).unwrap_or_default()),
-            Err(error) => Err(error.to_string()),
-        };
-        let agent = agent(settings);
+        let probe = ask(&settings.command_socket()).map_err(|error| error.to_string());
+        let agent = ask(&settings.agent_socket()).or_else(|_| agent(settings));
         let off = off(settings, probe.is_ok());
         View { off, probe, agent }
     }
@@ -77,10 +78,13 @@ impl View {
         if let Some(fields) = probe.as_object_mut() {
             fields.insert("running".to_owned(), json!(self.probe.is_ok()));
         }
-        let agent = match &self.agent {
-            Ok(pid) => json!({ "running": true, "pid": pid }),
-            Err(error) => json!({ "running": false, "error": error }),
-        };
+        let mut agent = self
+            .agent
+            .clone()
+            .unwrap_or_else(|error| json!({ "error": error }));
+        if let Some(fields) = agent.as_object_mut() {
+            fields.insert("running".to_owned(), json!(self.agent.is_ok()));
+        }
         json!({
             "ok": self.all_is_well(),
             "enabled": self.off.is_none(),
@@ -110,10 +114,18 @@ fn off(settings: &Settings, probe_answers: bool) -> Option<String> {
     }
 }
 
-fn agent(settings: &Settings) -> Result<u32, String> {
+/// The status of whoever answers on this socket.
+fn ask(socket: &Path) -> Result<Value, client::Error> {
+    let request = json!({"command": "status"});
+    let mut reply = client::request(socket, &request, LIMIT)?;
+    Ok(reply.get_mut("status").map(Value::take).unwrap_or_default())
+}
+
+/// What is known of a security-agent role that does not answer.
+fn agent(settings: &Settings) -> Result<Value, String> {
     let path = settings.run_path().join(SECURITY_AGENT_LOCK);
     match lock::holder(&path) {
-        Ok(Some(pid)) => Ok(pid),
+        Ok(Some(pid)) => Ok(json!({ "pid": pid })),
         Ok(None) => Err(format!("nobody holds {}; start it", path.display())),
         Err(error) => Err(error.to_string()),
     }
@@ -131,7 +143,7 @@ mod tests {
             "policies": [{ "name": "a", "rules_loaded": 0 }, { "name": "b", "rules_loaded": rules }],
         });
         let agent = if agent {
-            Ok(8)
+            Ok(json!({"pid": 8}))
         } else {
             Err("nobody".to_owned())
         };

@@ -1,13 +1,13 @@
 //! The status as text.
 //!
-//! What system-probe says is read key by key; a key that is missing or of another kind leaves its
-//! line out, so a status of another version still prints.
+//! What the roles say is read key by key; a key that is missing or of another kind leaves its line
+//! out, so a status of another version still prints.
 
 use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::View;
+use super::{delivery, probe, View};
 use crate::sys::terminal::printable;
 
 /// The whole text.
@@ -22,26 +22,24 @@ pub fn render(view: &View) -> String {
         2,
         &format!("Connected: {}", view.probe.is_ok() && view.agent.is_ok()),
     );
+    for (name, role) in [("system-probe", &view.probe), ("security-agent", &view.agent)] {
+        match role {
+            Ok(role) => add(&mut text, 2, &format!("{name}: {}", running(role))),
+            Err(error) => add(&mut text, 2, &format!("{name}: not running: {error}")),
+        }
+    }
     match &view.probe {
-        Ok(probe) => add(&mut text, 2, &format!("system-probe: {}", running(probe))),
-        Err(error) => add(&mut text, 2, &format!("system-probe: not running: {error}")),
+        Ok(status) => probe::add(&mut text, status),
+        Err(_) => add_failure(&mut text),
     }
-    match &view.agent {
-        Ok(pid) => add(&mut text, 2, &format!("security-agent: running, pid {pid}")),
-        Err(error) => add(
-            &mut text,
-            2,
-            &format!("security-agent: not running: {error}"),
-        ),
+    if let Ok(agent) = &view.agent {
+        delivery::add(&mut text, agent);
     }
-    if let Ok(probe) = &view.probe {
-        add_events(&mut text, probe);
-        add_policies(&mut text, probe);
-        add_self_tests(&mut text, probe);
-        add_list(&mut text, "Warnings", texts(probe.get("warnings")));
-    } else {
-        add_failure(&mut text);
-    }
+    let warnings = [&view.probe, &view.agent].map(|role| {
+        let warnings = role.as_ref().ok().and_then(|role| role.get("warnings"));
+        texts(warnings)
+    });
+    add_list(&mut text, "Warnings", &warnings.concat());
     text
 }
 
@@ -56,80 +54,13 @@ fn running(probe: &Value) -> String {
     if let Some(seconds) = number(probe, "uptime_seconds") {
         let _ = write!(text, ", up {}", span(seconds));
     }
+    if let Some(bytes) = at(probe, "/memory/resident_bytes") {
+        let _ = write!(text, ", memory {}", size(bytes));
+    }
     text
 }
 
-fn add_events(text: &mut String, probe: &Value) {
-    let Some(events) = probe.get("events").and_then(Value::as_object) else {
-        return;
-    };
-    heading(text, "Events");
-    for (name, event) in events {
-        let rung = event.get("rung").and_then(Value::as_str).unwrap_or("none");
-        let hooks = texts(event.get("hooks")).join(", ");
-        let hooks = if hooks.is_empty() {
-            hooks
-        } else {
-            format!(" ({hooks})")
-        };
-        let count = |key| number(event, key).unwrap_or(0);
-        let counts = format!("delivered {}, lost {}", count("delivered"), count("lost"));
-        add(text, 4, &format!("{name:<10} {rung}{hooks}: {counts}"));
-        let blind = event.get("blind_to").and_then(Value::as_str).unwrap_or("");
-        if !blind.is_empty() && blind != "nothing" {
-            add(text, 15, &format!("cannot see {blind}"));
-        }
-        for note in texts(event.get("notes")) {
-            add(text, 15, note);
-        }
-    }
-}
-
-fn add_policies(text: &mut String, probe: &Value) {
-    let Some(policies) = probe.get("policies").and_then(Value::as_array) else {
-        return;
-    };
-    heading(text, "Policies");
-    for policy in policies {
-        let word = |key| policy.get(key).and_then(Value::as_str).unwrap_or("");
-        let version = match word("version") {
-            "" => String::new(),
-            version => format!(" {version}"),
-        };
-        let loaded = number(policy, "rules_loaded").unwrap_or(0);
-        let failed = number(policy, "rules_failed").unwrap_or(0);
-        let (name, source, status) = (word("name"), word("source"), word("status"));
-        let line = format!(
-            "{name}{version} (from {source}): {status}, {loaded} rules loaded, {failed} failed"
-        );
-        add(text, 4, &line);
-        for error in texts(policy.get("errors")) {
-            add(text, 6, error);
-        }
-    }
-}
-
-fn add_self_tests(text: &mut String, probe: &Value) {
-    heading(text, "Self Tests");
-    let Some(test) = probe.get("self_test").filter(|test| test.is_object()) else {
-        add(text, 4, "none has run yet");
-        return;
-    };
-    let names = |key| match texts(test.get(key)).join(", ") {
-        empty if empty.is_empty() => "none".to_owned(),
-        names => names,
-    };
-    let last = test.get("last").and_then(Value::as_str).unwrap_or("never");
-    add(text, 4, &format!("Last execution: {last}"));
-    add(text, 4, &format!("Succeeded: {}", names("succeeded")));
-    add(text, 4, &format!("Failed: {}", names("failed")));
-    let reason = test.get("reason").and_then(Value::as_str).unwrap_or("");
-    if !reason.is_empty() {
-        add(text, 4, &format!("Reason: {reason}"));
-    }
-}
-
-fn add_list(text: &mut String, title: &str, items: Vec<&str>) {
+fn add_list(text: &mut String, title: &str, items: &[&str]) {
     if items.is_empty() {
         return;
     }
@@ -153,19 +84,19 @@ fn add_failure(text: &mut String) {
     );
 }
 
-fn heading(text: &mut String, title: &str) {
+pub(super) fn heading(text: &mut String, title: &str) {
     let _ = writeln!(text, "\n  {title}\n  {}", "-".repeat(title.len()));
 }
 
-fn add(text: &mut String, indent: usize, line: &str) {
+pub(super) fn add(text: &mut String, indent: usize, line: &str) {
     let _ = writeln!(text, "{:indent$}{}", "", printable(line));
 }
 
-fn number(value: &Value, key: &str) -> Option<u64> {
+pub(super) fn number(value: &Value, key: &str) -> Option<u64> {
     value.get(key).and_then(Value::as_u64)
 }
 
-fn texts(value: Option<&Value>) -> Vec<&str> {
+pub(super) fn texts(value: Option<&Value>) -> Vec<&str> {
     let items = value.and_then(Value::as_array);
     items
         .into_iter()
@@ -174,8 +105,43 @@ fn texts(value: Option<&Value>) -> Vec<&str> {
         .collect()
 }
 
+/// The number at this JSON pointer.
+pub(super) fn at(value: &Value, pointer: &str) -> Option<u64> {
+    value.pointer(pointer).and_then(Value::as_u64)
+}
+
+/// The text at this JSON pointer; empty when there is none.
+pub(super) fn text_at<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or("")
+}
+
+/// Names of numbers above zero with them, or `none`.
+pub(super) fn counts(value: Option<&Value>) -> String {
+    let members = value.and_then(Value::as_object);
+    let numbers = members
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, number)| Some((name, number.as_u64().filter(|number| *number > 0)?)));
+    let parts: Vec<String> = numbers
+        .map(|(name, number)| format!("{name} {number}"))
+        .collect();
+    match parts.is_empty() {
+        true => "none".to_owned(),
+        false => parts.join(", "),
+    }
+}
+
+/// Bytes in a unit that people read.
+pub(super) fn size(bytes: u64) -> String {
+    match bytes {
+        0..10_000 => format!("{bytes} B"),
+        10_000..10_000_000 => format!("{} kB", bytes / 1_000),
+        _ => format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10),
+    }
+}
+
 /// Seconds in the two largest units.
-fn span(seconds: u64) -> String {
+pub(super) fn span(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match () {
         () if days > 0 => format!("{days}d{}h", hours % 24),
@@ -194,7 +160,7 @@ mod tests {
         View {
             off: None,
             probe,
-            agent: Ok(12),
+            agent: Ok(json!({"pid": 12})),
         }
     }
 

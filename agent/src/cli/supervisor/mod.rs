@@ -146,8 +146,10 @@ impl Supervisor {
                 .iter_mut()
                 .map(|role| role.ended(pid, ending, stopping, now))
                 .collect();
-            if verdicts.contains(&Verdict::StopAll) {
-                self.stop(Exit::Failure);
+            for verdict in verdicts {
+                if let Verdict::StopAll(exit) = verdict {
+                    self.stop(exit);
+                }
             }
         }
     }

@@ -38,6 +38,8 @@ pub struct Plan {
     pub command: &'static str,
     /// Flags after the command.
     pub flags: Vec<OsString>,
+    /// How the supervisor ends when this role cannot work here.
+    pub failure: Exit,
 }
 
 /// What the end of a process means.
@@ -45,8 +47,8 @@ pub struct Plan {
 pub(super) enum Verdict {
     /// The supervisor goes on.
     GoOn,
-    /// The role cannot work here, so everything stops.
-    StopAll,
+    /// The role cannot work here, so everything stops, with this exit code.
+    StopAll(Exit),
 }
 
 /// A role and its process.
@@ -186,7 +188,7 @@ impl Role {
         if is_final(ending) {
             log::error!("{role} cannot run here (it {ending}), so everything stops");
             self.state = State::Waiting { until: now };
-            return Verdict::StopAll;
+            return Verdict::StopAll(self.plan.failure);
         }
         log::warn!("{role} (pid {pid}) {ending}");
         self.count_death(since, now);

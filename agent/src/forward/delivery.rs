@@ -1,0 +1,126 @@
+//! The way of events to intakes and collectors: through the spool to one sender each.
+//!
+//! Lines of events enter the spool; each endpoint's sender reads from it where that endpoint is,
+//! and tells it what was accepted. Without an endpoint there is no spool.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use mio::{Registry, Token};
+use serde_json::{json, Value};
+
+use super::sender::{self, Endpoint, Sender};
+use super::spool::{self, Spool};
+use crate::config::{keys, Settings};
+use crate::event::HostInfo;
+
+/// Directory of the spool below the run path.
+const DIRECTORY: &str = "spool";
+/// Between two looks after bounds and disk.
+const MAINTENANCE: Duration = Duration::from_secs(1);
+
+/// The spool and what reads it.
+pub(super) struct Delivery {
+    spool: Spool,
+    senders: Vec<Sender>,
+    maintained: Instant,
+}
+
+impl Delivery {
+    /// Opens the spool for the endpoints of the settings; `None` when there are none. The senders
+    /// wake the loop under tokens from `first` on.
+    pub(super) fn new(
+        settings: &Settings,
+        host: &HostInfo,
+        (registry, first): (&Registry, usize),
+    ) -> Option<Delivery> {
+        let (endpoints, problems) = sender::endpoints(settings);
+        for problem in problems {
+            log::warn!("{problem}");
+        }
+        if endpoints.is_empty() {
+            return None;
+        }
+        let consumers: Vec<String> = endpoints.iter().map(|it| it.cursor().to_owned()).collect();
+        let on_disk = settings.flag(&keys::SPOOL_ENABLED);
+        let options = spool::Options {
+            directory: on_disk.then(|| settings.run_path().join(DIRECTORY)),
+            max_bytes: settings.size(&keys::SPOOL_MAX_SIZE),
+            max_age: settings.duration(&keys::SPOOL_MAX_AGE),
+        };
+        let spool = Spool::open(options, &consumers, SystemTime::now());
+        let sender = |(number, endpoint): (usize, Endpoint)| {
+            log::info!("events are sent to {}", endpoint.name());
+            let waker = (registry, Token(first + number));
+            Sender::new(settings, host, endpoint, number, waker)
+        };
+        let mut delivery = Delivery {
+            spool,
+            senders: endpoints.into_iter().enumerate().map(sender).collect(),
+            maintained: Instant::now(),
+        };
+        delivery.tell();
+        Some(delivery)
+    }
+
+    /// Keeps the line of an event until every endpoint has it.
+    pub(super) fn add(&mut self, line: &[u8], wall: SystemTime) {
+        self.spool.append(line, wall);
+    }
+
+    /// Sends what is due and takes answers.
+    pub(super) fn turn(&mut self, now: Instant, wall: SystemTime) {
+        for sender in &mut self.senders {
+            sender.turn(&mut self.spool, now, wall);
+        }
+        if now.saturating_duration_since(self.maintained) >= MAINTENANCE {
+            self.maintained = now;
+            self.spool.maintain(wall);
+        }
+        self.tell();
+    }
+
+    fn tell(&mut self) {
+        for notice in self.spool.take_notices() {
+            log::warn!("{notice}");
+        }
+    }
+
+    /// When the next turn is due.
+    pub(super) fn deadline(&self, now: Instant) -> Instant {
+        let maintenance = self.maintained + MAINTENANCE;
+        let senders = self.senders.iter().filter_map(|it| it.deadline(now));
+        senders.fold(maintenance, Instant::min)
+    }
+
+    /// Sends what waits without waiting for more, because this process is about to end.
+    pub(super) fn hurry(&mut self) {
+        self.senders.iter_mut().for_each(Sender::hurry);
+    }
+
+    /// Whether every endpoint has everything, or does not take it now.
+    pub(super) fn is_settled(&self) -> bool {
+        let all = self.senders.iter().enumerate();
+        all.fold(true, |settled, (number, sender)| {
+            settled && (sender.is_failing() || self.spool.pending(number).records == 0)
+        })
+    }
+
+    /// What `status` says of spool and endpoints.
+    pub(super) fn status(&self, wall: SystemTime) -> Value {
+        let endpoints = self.senders.iter().enumerate().map(|(number, sender)| {
+            let pending = self.spool.pending(number);
+            let age = pending
+                .oldest
+                .and_then(|oldest| wall.duration_since(oldest).ok());
+            let mut status = sender.status();
+            if let Some(fields) = status.as_object_mut() {
+                fields.insert("waiting_events".to_owned(), json!(pending.records));
+                fields.insert("waiting_bytes".to_owned(), json!(pending.bytes));
+                let seconds = age.map_or(0, |age| age.as_secs());
+                fields.insert("oldest_seconds".to_owned(), json!(seconds));
+            }
+            status
+        });
+        json!({ "endpoints": endpoints.collect::<Vec<_>>(), "spool": self.spool.status() })
+    }
+}
