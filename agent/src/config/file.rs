@@ -93,7 +93,8 @@ impl Layer {
         Layer::from_text(path, text)
     }
 
-    fn from_text(path: &Path, text: String) -> Result<Layer, Error> {
+    /// The same with a text that was read already.
+    pub(super) fn from_text(path: &Path, text: String) -> Result<Layer, Error> {
         let yaml: Yaml = serde_yaml::from_str(&text).map_err(|error| Error::Malformed {
             path: path.to_owned(),
             reason: error.to_string(),

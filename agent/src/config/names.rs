@@ -260,3 +260,123 @@ fn is_nothing(yaml: &Yaml) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn judge(text: &str) -> (Vec<String>, BTreeSet<String>) {
+        let layer = Layer::from_text(Path::new("x.yaml"), text.to_owned()).unwrap();
+        let mut idle = BTreeSet::new();
+        (Names::new().judge_file(&layer, &mut idle), idle)
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_line_and_what_was_meant() {
+        let cases = [
+            (
+                "site: x\nruntime_security_config:\n  enbled: false\n",
+                "runtime_security_config.enbled (x.yaml line 3) is not known; did you mean runtime_security_config.enabled?",
+            ),
+            ("api_kye: x", "api_kye (x.yaml line 1) is not known; did you mean api_key?"),
+            ("runtime_security_confg: {enabled: true}", "did you mean runtime_security_config.enabled?"),
+            ("runtime_security_confg: true", "did you mean runtime_security_config?"),
+            ("event_monitoring_config: {network: {enable: true}}", "did you mean event_monitoring_config.network.enabled?"),
+            ("proxy: {htp: x}", "did you mean proxy.http?"),
+            ("runtime_security_config: {what_is_this: 1}", "is not known; see `security-agent config schema`"),
+            ("system_probe_config: {btf_pth: x}", "did you mean system_probe_config.btf_path?"),
+            ("runtime_security_config: [a]", "(x.yaml line 1) is ignored: it is a section"),
+            ("log_level: {a: b}", "log_level.a (x.yaml line 1) is ignored: log_level must be a text"),
+            ("runtime_security_config: {sbom: {enabled: true}}", "has no effect in this agent: this agent does not have this feature"),
+            ("compliance_config:\n  enabled: 'true'", "compliance_config.enabled (x.yaml line 2) has no effect"),
+            ("event_monitoring_config: {custom_sensitive_regexps: [a]}", "has no effect"),
+            ("event_monitoring_config: {env_vars_resolution: {enabled: false}}", "has no effect"),
+        ];
+        for (text, expected) in cases {
+            let (warnings, _) = judge(text);
+            let [warning] = warnings.as_slice() else {
+                panic!("{text}: {warnings:?}");
+            };
+            assert!(warning.contains(expected), "{text}: {warning}");
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_others_or_has_no_effect_is_no_mistake() {
+        let cases = [
+            ("logs_enabled: true\napm_config: {enabled: true}\nprocess_config: {x: 1}\nlog_file: x", 0),
+            ("network_config: {enabled: true}\ncheck_runners: 4\nproxi: 1", 1),
+            ("system_probe_config: {enabled: true, some_module: {x: 1}}", 0),
+            ("security_agent: {cmd_port: 5010}", 0),
+            ("runtime_security_config: {activity_dump: {enabled: false, dump_duration: 5s}}", 0),
+            ("runtime_security_config: {span_tracking: {enabled: false}, log_tags: []}", 0),
+            ("runtime_security_config:\nproxy: {}\nhostname:", 0),
+            ("runtime_security_config: {outputs: {http: {headers: {X-Key: a, enabled: b}}}}", 0),
+        ];
+        for (text, expected) in cases {
+            let (warnings, _) = judge(text);
+            assert_eq!(warnings.len(), expected, "{warnings:?}");
+        }
+        let (_, idle) =
+            judge("runtime_security_config: {sbom: {enabled: true, refresh_interval: 1}}");
+        assert_eq!(idle.len(), 2);
+    }
+
+    #[test]
+    fn a_file_of_mistakes_gives_a_bounded_number_of_sentences() {
+        let lines = (0..1_000).map(|number| format!("  key{number}: 1\n"));
+        let text = format!("runtime_security_config:\n{}", lines.collect::<String>());
+        let (warnings, _) = judge(&text);
+        assert_eq!(warnings.len(), MAX_WARNINGS + 1);
+        assert!(warnings.last().unwrap().starts_with("980 more keys"));
+    }
+
+    #[test]
+    fn variables_are_judged_as_keys_are() {
+        let cases = [
+            (
+                "DD_RUNTIME_SECURITY_CONFIG_ENBLED",
+                "false",
+                "is not known; did you mean DD_RUNTIME_SECURITY_CONFIG_ENABLED?",
+                0,
+            ),
+            (
+                "DD_RUNTIME_SECURITY_CONFIG_ACTIVITY_DUMP_ENABLED",
+                "true",
+                "has no effect",
+                1,
+            ),
+            (
+                "DD_RUNTIME_SECURITY_CONFIG_ACTIVITY_DUMP_ENABLED",
+                "false",
+                "",
+                1,
+            ),
+            (
+                "DD_EVENT_MONITORING_CONFIG_SPAN_TRACKING_ENABLED",
+                "1",
+                "has no effect",
+                1,
+            ),
+            ("DD_RUNTIME_SECURITY_CONFIG_SOCKET", "/x", "", 0),
+            ("DD_RUNTIME_SECURITY_CONFIG_NETWORK_ENABLED", "true", "", 0),
+            ("DD_LOGS_ENABLED", "true", "", 0),
+            ("DD_API_KYE", "x", "", 0),
+        ];
+        for (variable, value, expected, without_effect) in cases {
+            let environment = BTreeMap::from([(variable.to_owned(), value.to_owned())]);
+            let mut idle = BTreeSet::new();
+            let warnings = Names::new().judge_environment(&environment, &mut idle);
+            assert_eq!(idle.len(), without_effect, "{variable}");
+            match warnings.as_slice() {
+                [] => assert_eq!(expected, "", "{variable}"),
+                [warning] => assert!(
+                    !expected.is_empty() && warning.contains(expected),
+                    "{warning}"
+                ),
+                more => panic!("{more:?}"),
+            }
+        }
+    }
+}

@@ -27,6 +27,19 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Its name in documentation.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Flag => "flag",
+            Kind::Count => "count",
+            Kind::Duration => "duration",
+            Kind::Text => "text",
+            Kind::List => "list",
+            Kind::Size => "size",
+            Kind::Json => "json",
+        }
+    }
+
     /// What a right value looks like, for messages.
     pub fn expected(self) -> &'static str {
         match self {

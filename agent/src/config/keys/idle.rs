@@ -4,7 +4,7 @@
 //! feature that does not exist here must learn it. A dotted name enters, an entry of the table
 //! leaves.
 
-use super::old_name;
+use super::{find as find_key, old_name};
 
 /// When a key without effect is worth a warning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,9 @@ impl Idle {
 
 /// The entry that a dotted name belongs to.
 pub fn find(name: &str) -> Option<&'static Idle> {
+    if find_key(name).is_some() {
+        return None;
+    }
     IDLE.iter().find(|idle| idle.covers(name))
 }
 

@@ -55,7 +55,7 @@ impl Drop for Backend {
 
 /// Keeps what it was asked and how often, then answers.
 const GOOD: &str = r#"cat >> "$(dirname "$0")/asked"; echo >> "$(dirname "$0")/asked"
-echo '{"key":{"value":"0123456789abcdef\n","error":null},"tag":{"value":"team:hidden-team"},"more":{"value":"fedcba9876543210","error":""},"extra":{"value":"x"}}'"#;
+printf '%s\n' '{"key":{"value":"0123456789abcdef\n","error":null},"tag":{"value":"team:hidden-team"},"more":{"value":"fedcba9876543210","error":""},"extra":{"value":"x"}}'"#;
 
 #[test]
 fn one_run_gives_the_secrets_of_texts_lists_and_objects() {
