@@ -223,6 +223,63 @@ fn note(sentence: &str) {
 mod tests {
     use super::*;
     use crate::config::{keys, Request, Value as Setting};
+    use std::io::{BufRead, BufReader};
+    use std::os::unix::net::UnixListener;
+    use std::thread::{spawn, JoinHandle};
+
+    /// A role that gives this reply to one request, which it returns.
+    fn serve(socket: &Path, reply: &'static str) -> JoinHandle<String> {
+        let listener = UnixListener::bind(socket).unwrap();
+        spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = String::new();
+            BufReader::new(stream.try_clone().unwrap())
+                .read_line(&mut request)
+                .unwrap();
+            stream.write_all(reply.as_bytes()).unwrap();
+            request
+        })
+    }
+
+    #[test]
+    fn the_first_role_that_runs_is_asked() {
+        let refusal = "{\"ok\":false,\"error\":\"there is no setting `x`\"}\n";
+        let value = "{\"ok\":true,\"value\":\"info\"}\n";
+        let cases = [
+            (None, None, Ok(None)),
+            (Some(value), None, Ok(Some("info"))),
+            (None, Some(value), Ok(Some("info"))),
+            (Some(refusal), None, Err("security-agent: there is no")),
+            (None, Some(refusal), Err("system-probe: there is no")),
+        ];
+        for (number, (agent, probe, expected)) in cases.into_iter().enumerate() {
+            let pid = std::process::id();
+            let directory = std::env::temp_dir().join(format!("config-ask-{pid}-{number}"));
+            std::fs::create_dir_all(&directory).unwrap();
+            let mut settings = Settings::empty(true);
+            let run_path = Setting::Text(directory.to_string_lossy().into_owned());
+            settings.set(&keys::RUN_PATH, run_path, "test");
+            let [(_, agent_socket), (_, probe_socket)] = roles(&settings);
+            let servers = [(agent, agent_socket), (probe, probe_socket)];
+            let servers: Vec<_> = servers
+                .into_iter()
+                .filter_map(|(reply, socket)| Some(serve(&socket, reply?)))
+                .collect();
+            let request = json!({"command": "config_get", "setting": "log_level"});
+            match (ask_any(&settings, &request), expected) {
+                (Ok(reply), Ok(expected)) => {
+                    let value = reply.as_ref().and_then(|reply| reply["value"].as_str());
+                    assert_eq!(value, expected, "case {number}");
+                }
+                (Err(found), Err(expected)) => assert!(found.contains(expected), "{found}"),
+                (found, expected) => panic!("case {number}: {found:?} {expected:?}"),
+            }
+            for server in servers {
+                assert_eq!(server.join().unwrap(), format!("{request}\n"));
+            }
+            std::fs::remove_dir_all(&directory).unwrap();
+        }
+    }
 
     #[test]
     fn the_configuration_is_yaml_that_says_the_same_when_it_is_read() {
