@@ -6,6 +6,8 @@
 
 pub mod client;
 pub mod events;
+pub mod config;
+pub mod config_schema;
 pub mod exit;
 pub mod flags;
 pub mod help;
