@@ -15,6 +15,7 @@ mod cases_environment;
 mod cases_figures;
 mod cases_filters;
 mod cases_loss;
+mod cases_off;
 mod cases_output;
 mod cases_paths;
 mod cases_policies;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
     cases_commands::run(&mut report);
     cases_loss::run(&mut report);
     cases_supervisor::run(&mut report);
+    cases_off::run(&mut report);
     cases_policies::run(&mut report);
     cases_bad_input::run(&mut report);
     cases_environment::run(&mut report);
