@@ -155,7 +155,7 @@ fn forward(mut input: BufReader<&TcpStream>, server: &mut TcpStream) {
     let ahead = input.buffer().to_vec();
     let _ = server.write_all(&ahead);
     let _ = io::copy(input.get_mut(), server);
-    let _ = server.shutdown(Shutdown::Both);
+    let _ = server.shutdown(Shutdown::Write);
 }
 
 /// Host with port, and path, of an http URL.
