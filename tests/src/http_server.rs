@@ -1,5 +1,6 @@
 //! A web server that does what it is told: answers, hangs, resets, cuts its answer, is slow, is
-//! down. It also serves as a proxy, for whole URLs and for CONNECT.
+//! down. It also serves as a proxy, for whole URLs and for CONNECT, to one server whatever name it
+//! is asked for: so names that nobody resolves can be used.
 //!
 //! Threads and plain HTTP on a port of 127.0.0.1. A test queues one [`Behaviour`] for each request
 //! to come; what was received is kept, apart by whether it was accepted with 2xx. [`request`] reads
@@ -48,7 +49,8 @@ pub(crate) struct HttpServer {
 
 /// What the threads have in common.
 struct Shared {
-    proxy: bool,
+    /// The server behind the proxy; `None` for what is none.
+    behind: Option<SocketAddr>,
     state: Mutex<State>,
     /// Told when [`State::releases`] or [`State::down`] has changed.
     changed: Condvar,
@@ -90,15 +92,15 @@ impl Shared {
 impl HttpServer {
     /// A server that is up and answers 202 to everything.
     pub(crate) fn start() -> io::Result<HttpServer> {
-        HttpServer::with_role(false)
+        HttpServer::before(None)
     }
 
-    /// A proxy that is up; what it passed on counts as accepted.
-    pub(crate) fn start_proxy() -> io::Result<HttpServer> {
-        HttpServer::with_role(true)
+    /// A proxy to this server that is up; what it passed on counts as accepted.
+    pub(crate) fn start_proxy(behind: SocketAddr) -> io::Result<HttpServer> {
+        HttpServer::before(Some(behind))
     }
 
-    fn with_role(proxy: bool) -> io::Result<HttpServer> {
+    fn before(behind: Option<SocketAddr>) -> io::Result<HttpServer> {
         let state = State {
             queue: VecDeque::new(),
             default: Behaviour::status(202),
@@ -112,7 +114,7 @@ impl HttpServer {
         let mut server = HttpServer {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             shared: Arc::new(Shared {
-                proxy,
+                behind,
                 state: Mutex::new(state),
                 changed: Condvar::new(),
             }),

@@ -79,13 +79,19 @@ impl Nginx {
         format!("{scheme}://{host}:{}", self.port)
     }
 
+    /// Where it listens, or did.
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
     /// Ends it; requests that it has not answered are cut.
     pub(crate) fn stop(&mut self) -> Result<(), Failure> {
         let Some(mut child) = self.child.take() else {
             return Ok(());
         };
         let group = id_of(&child);
-        kill(group, Signal::SIGTERM)?;
+        // What the guard blocks stays blocked in programs that the tests start; this is not among it.
+        kill(group, Signal::SIGQUIT)?;
         let ended = wait_for(patience(SECONDS), || child.try_wait().ok().flatten());
         if ended.is_none() {
             // Its own process group: there is nothing of others in it.
@@ -115,8 +121,8 @@ impl Nginx {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(errors);
+        let address = self.address();
         let child = self.child.insert(command.spawn()?);
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let up = wait_for(patience(SECONDS), || {
             let ended = matches!(child.try_wait(), Ok(Some(_)) | Err(_));
             let up = !ended && TcpStream::connect(address).is_ok();

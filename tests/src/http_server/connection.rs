@@ -1,7 +1,7 @@
 //! One connection of the server: reads its requests in turn and does to each what is queued.
 
 use std::io::{self, BufReader, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;
 
 use nix::libc::linger;
@@ -28,8 +28,8 @@ fn serve_all(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
             next.unwrap_or_else(|| state.default.clone())
         };
         let is_plain = matches!(behaviour, Behaviour::Status(200..=299, _));
-        if shared.proxy && is_plain {
-            return pass_on(input, stream, request, shared);
+        if let Some(behind) = shared.behind.filter(|_| is_plain) {
+            return pass_on(input, stream, request, (behind, shared));
         }
         let last = request.is_last();
         if !answer(stream, behaviour, request, shared)? || last {
@@ -116,14 +116,10 @@ fn pass_on(
     input: BufReader<&TcpStream>,
     mut stream: &TcpStream,
     request: Request,
-    shared: &Shared,
+    (behind, shared): (SocketAddr, &Shared),
 ) -> io::Result<()> {
     let connect = request.method == "CONNECT";
-    let (host, path) = match connect {
-        true => (request.target.as_str(), ""),
-        false => split_url(&request.target),
-    };
-    let mut server = match TcpStream::connect(host) {
+    let mut server = match TcpStream::connect(behind) {
         Ok(server) => server,
         Err(_) => {
             put_down(shared, request, false);
@@ -134,7 +130,7 @@ fn pass_on(
     if connect {
         stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")?;
     } else {
-        server.write_all(&rewritten(&request, path))?;
+        server.write_all(&rewritten(&request))?;
     }
     put_down(shared, request, true);
     let mut back = server.try_clone()?;
@@ -158,17 +154,15 @@ fn forward(mut input: BufReader<&TcpStream>, server: &mut TcpStream) {
     let _ = server.shutdown(Shutdown::Write);
 }
 
-/// Host with port, and path, of an http URL.
-fn split_url(url: &str) -> (&str, &str) {
+/// The path of an http URL.
+fn path_of(url: &str) -> &str {
     let rest = url.strip_prefix("http://").unwrap_or(url);
-    match rest.find('/') {
-        Some(at) => rest.split_at(at),
-        None => (rest, "/"),
-    }
+    rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/")
 }
 
 /// The request as the server behind wants it; one a connection.
-fn rewritten(request: &Request, path: &str) -> Vec<u8> {
+fn rewritten(request: &Request) -> Vec<u8> {
+    let path = path_of(&request.target);
     let mut text = format!("{} {path} HTTP/1.1\r\n", request.method);
     for (name, value) in &request.headers {
         let framing = [

@@ -123,8 +123,8 @@ fn going_down_ends_what_hangs() {
 #[test]
 fn a_proxy_passes_urls_and_tunnels_on() {
     let server = HttpServer::start().unwrap();
-    let proxy = HttpServer::start_proxy().unwrap();
-    let host = server.address().to_string();
+    let proxy = HttpServer::start_proxy(server.address()).unwrap();
+    let host = "intake.example:80";
     let absolute = POST.replacen("/a", &format!("http://{host}/a"), 1);
     let answer = exchange(proxy.address(), &absolute).unwrap();
     assert!(answer.contains(" 202 "), "{answer}");
