@@ -42,6 +42,7 @@ need_test_tools() {
   need ip iproute2 iproute iproute2
   need ps procps procps-ng procps
   need unshare util-linux util-linux util-linux
+  need openssl openssl openssl openssl
   [ "$manager" != dnf ] || need /usr/lib64/libc.a libc glibc-static musl-dev
   [ "$ARCH" = x86_64 ] || return 0
   need qemu-system-x86_64 qemu-system-x86 qemu-system-x86-core qemu-system-x86_64
@@ -137,6 +138,41 @@ add_components() {
   rustup component add --toolchain "$CHANNEL" clippy rustfmt
 }
 
+# A web server for the tests: one that is installed, or Debian's package unpacked below the build
+# directory, because installing it starts a service on port 80. The libraries that it needs came
+# with git and openssl.
+setup_nginx() {
+  local tools=${TOOLS_DIR:?run this through make} stage
+  if have nginx || [ -x /usr/sbin/nginx ] || [ -x "$tools/nginx/usr/sbin/nginx" ]; then return; fi
+  if [ "$manager" != apt-get ]; then
+    say "tests that need nginx are skipped: install its package, the service need not run"
+    return
+  fi
+  refuse_offline nginx
+  say "unpacking nginx below $tools"
+  mkdir -p "$tools"
+  stage=$(mktemp -d "$tools/nginx.XXXXXX")
+  # The package lists of a fresh machine are empty or old: the first try may fail.
+  if ! unpack_nginx "$stage"; then
+    as_root apt-get -y update >/dev/null
+    unpack_nginx "$stage" || { rm -rf "$stage" && die "the nginx package cannot be had from apt-get"; }
+  fi
+  rm -rf "$tools/nginx"
+  mv "$stage/root" "$tools/nginx"
+  rm -rf "$stage"
+}
+
+# unpack_nginx DIR: leaves it in DIR/root. Where nginx is only a name for variants, the core one serves.
+unpack_nginx() {
+  local name
+  for name in nginx nginx-core; do
+    (cd "$1" && apt-get download "$name") >/dev/null 2>&1 || continue
+    dpkg -x "$1/$name"_*.deb "$1/root" || continue
+    [ ! -x "$1/root/usr/sbin/nginx" ] || return 0
+  done
+  return 1
+}
+
 mode=${1:-}
 manager=none
 for candidate in apt-get dnf apk; do
@@ -149,3 +185,4 @@ case $mode in
 esac
 install_missing
 setup_rust
+[ "$mode" != test ] || setup_nginx

@@ -24,8 +24,9 @@ RUN
 
 build_initramfs() {
   local files=("$WORK/vmexit" "$BINARY:test/security-agent" "$E2E:test/e2e") tool
+  # Static programs only: nginx is a directory there, its tests do not apply in the machine.
   for tool in "$TOOLS_DIR"/*; do
-    [ ! -x "$tool" ] || files+=("$tool:test/tools/${tool##*/}")
+    [ ! -f "$tool" ] || [ ! -x "$tool" ] || files+=("$tool:test/tools/${tool##*/}")
   done
   files+=("$WORK/run:test/run")
   chmod +x "$WORK/run"

@@ -97,6 +97,19 @@ impl Launch {
         self
     }
 
+    /// Leaves out an environment variable that every agent gets here.
+    pub(crate) fn without(mut self, name: &str) -> Launch {
+        self.environment.retain(|(known, _)| known != name);
+        self
+    }
+
+    /// Writes a file beside the agent's directories; returns its path.
+    pub(crate) fn file(&self, name: &str, text: &str) -> io::Result<String> {
+        let path = self.home.join(name);
+        fs::write(&path, text)?;
+        Ok(path.to_string_lossy().into_owned())
+    }
+
     /// In a process group of its own, as a shell starts its jobs.
     pub(crate) fn own_group(mut self) -> Launch {
         self.own_group = true;
