@@ -4,7 +4,6 @@
 //! has a file of its own, which turns flags into settings, calls a role or asks a running one over
 //! the command socket ([`client`]), and prints. No command knows how events are made.
 
-pub mod client;
 pub mod exit;
 pub mod flags;
 pub mod help;
@@ -29,6 +28,7 @@ use std::ffi::OsString;
 use exit::Exit;
 use parse::{Error, Parsed};
 
+pub use crate::ipc::client;
 use crate::sys::signals;
 
 /// Runs the command that the arguments name, the program's name first.

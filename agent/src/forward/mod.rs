@@ -18,7 +18,7 @@ use mio::{Events, Interest, Poll, Token};
 use crate::config::Settings;
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::terminal;
-use connection::{Connection, Incoming};
+use connection::{Connection, Incoming, Subscription};
 use output::Output;
 
 const SIGNALS: Token = Token(0);
@@ -177,24 +177,32 @@ impl Forwarder {
         };
         self.more = false;
         let mut taken = 0;
+        let mut got = 0;
         let end = loop {
             if taken >= LINES_A_TURN || !self.output.has_room() {
                 self.more = true;
-                return;
+                return connection.acknowledge(got);
             }
             taken += 1;
             match connection.next_message() {
-                Ok(Some(Incoming::Hello { pid, version })) => {
+                Ok(Some(Incoming::Hello { pid, version, .. })) => {
                     log::info!("connected to system-probe {version}, pid {pid}");
                 }
-                Ok(Some(Incoming::Event(line))) if self.json => self.output.add_line(line),
-                Ok(Some(Incoming::Event(line))) => {
-                    let line = summary::line(line);
-                    if !line.is_empty() {
-                        self.output.add_line(line.as_bytes());
+                Ok(Some(Incoming::Event {
+                    event, sequence, ..
+                })) => {
+                    if self.json {
+                        self.output.add_line(event);
+                    } else {
+                        let line = summary::line(event);
+                        if !line.is_empty() {
+                            self.output.add_line(line.as_bytes());
+                        }
                     }
+                    got = got.max(sequence);
                 }
-                Ok(None) => return,
+                Ok(Some(Incoming::End)) => {}
+                Ok(None) => return connection.acknowledge(got),
                 Err(error) => break error,
             }
         };
@@ -207,7 +215,11 @@ impl Forwarder {
     }
 
     fn connect(&mut self) {
-        match Connection::open(&self.socket, self.poll.registry(), SOCKET) {
+        let subscription = Subscription {
+            acknowledge: true,
+            ..Subscription::default()
+        };
+        match Connection::open(&self.socket, &subscription, self.poll.registry(), SOCKET) {
             Ok(connection) => {
                 self.failures = 0;
                 self.link = Link::Up(connection);
