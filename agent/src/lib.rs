@@ -2,14 +2,16 @@
 //!
 //! Events enter through [`kernel`], are named by [`resolve`], judged by [`policy`] with
 //! expressions of [`secl`], and leave as JSON lines through [`probe`] and [`forward`]. [`cli`]
-//! turns arguments into one of these roles, [`config`] files and the environment into settings.
-//! Arrows run one way: `cli`, then the roles, then `policy`, `resolve` and `kernel`, then `secl`
+//! turns arguments into one of these roles, [`config`] files and the environment into settings,
+//! [`ipc`] is what the roles' sockets have in common.
+//! Arrows run one way: `cli`, then the roles, then `ipc`, `policy`, `resolve` and `kernel`, then `secl`
 //! and `event`, then `sys`.
 
 pub mod cli;
 pub mod config;
 pub mod event;
 pub mod forward;
+pub mod ipc;
 pub mod kernel;
 pub mod policy;
 pub mod probe;

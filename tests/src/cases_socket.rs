@@ -15,8 +15,8 @@ use crate::scratch::{self, patience};
 use crate::socket::Client;
 use crate::tool;
 
-const SUBSCRIBE: &str = r#"{"subscribe":"events","protocol":1,"silent":false}"#;
-const SUBSCRIBE_SILENT: &str = r#"{"subscribe":"events","protocol":1,"silent":true}"#;
+const SUBSCRIBE: &str = r#"{"subscribe":"events","protocol":2,"silent":false}"#;
+const SUBSCRIBE_SILENT: &str = r#"{"subscribe":"events","protocol":2,"silent":true}"#;
 const NOBODY: u32 = 65534;
 
 type Test = fn(&Agent) -> Outcome;
@@ -25,6 +25,8 @@ const TESTS: &[(&str, Test)] = &[
     ("socket_modes", modes),
     ("socket_events", events),
     ("socket_silent", silent),
+    ("socket_recent", recent),
+    ("socket_resume", resume),
     ("socket_protocol", protocol),
     ("socket_commands", commands),
     ("socket_garbage", garbage),
@@ -102,7 +104,7 @@ fn lines_until(client: &mut Client, pid: i64) -> Result<Vec<Value>, Failure> {
 fn events(agent: &Agent) -> Outcome {
     let mut client = connect(&agent.event_socket())?;
     let hello = client.ask(SUBSCRIBE)?;
-    ensure(hello["hello"]["protocol"] == 1, || {
+    ensure(hello["hello"]["protocol"] == 2, || {
         format!("it answered {hello}")
     })?;
     ensure(
@@ -117,6 +119,20 @@ fn events(agent: &Agent) -> Outcome {
         format!("{last}")
     })?;
     ensure(last["seq"].is_u64(), || format!("it has no seq: {last}"))?;
+    let id = format!(
+        "{}-{}",
+        hello["hello"]["session"].as_str().unwrap_or_default(),
+        last["seq"]
+    );
+    ensure(last["event"]["event_id"] == id, || {
+        format!("not {id}: {last}")
+    })?;
+    let tags = serde_json::json!(["rule_id:loud", "source_rule_id:loud", "type:open"]);
+    let begin = last["tags"].as_array().map(|tags| tags.iter().take(3));
+    ensure(
+        begin.is_some_and(|begin| tags.as_array().is_some_and(|tags| begin.eq(tags))),
+        || format!("{last}"),
+    )?;
     let told = lines
         .iter()
         .any(|line| line["event"]["process"]["pid"] == quiet);
@@ -131,6 +147,52 @@ fn silent(agent: &Agent) -> Outcome {
     let last = lines.last().ok_or("no line")?;
     ensure(last["rule_id"] == "quiet" && last["silent"] == true, || {
         format!("{last}")
+    })
+}
+
+/// What has happened already comes to who asks for it, up to the end.
+fn recent(agent: &Agent) -> Outcome {
+    let loud = open_file("loud.e2e")?;
+    agent.event_of("loud", loud)?;
+    let mut client = connect(&agent.event_socket())?;
+    client.ask(r#"{"subscribe":"events","protocol":2,"recent":true,"follow":false}"#)?;
+    let lines = lines_until(&mut client, loud)?;
+    ensure(lines.len() <= 256, || format!("{} lines", lines.len()))?;
+    let mut last = Value::Null;
+    while let Some(line) = client.receive()? {
+        last = line;
+    }
+    ensure(last["end"] == true, || format!("it ended with {last}"))
+}
+
+/// A reader that comes back gets what it has missed, and nothing twice.
+fn resume(agent: &Agent) -> Outcome {
+    let mut client = connect(&agent.event_socket())?;
+    let hello = client.ask(SUBSCRIBE)?;
+    let before = open_file("loud.e2e")?;
+    let lines = lines_until(&mut client, before)?;
+    let number = lines
+        .last()
+        .map_or(&Value::Null, |line| &line["seq"])
+        .as_u64();
+    let number = number.ok_or("a line without a number")?;
+    drop(client);
+    let missed = open_file("loud.e2e")?;
+    agent.event_of("loud", missed)?;
+    let request = serde_json::json!({
+        "subscribe": "events", "protocol": 2,
+        "session": hello["hello"]["session"], "after": number,
+    });
+    let mut client = connect(&agent.event_socket())?;
+    client.ask(&request.to_string())?;
+    let lines = lines_until(&mut client, missed)?;
+    let numbers: Vec<u64> = lines
+        .iter()
+        .filter_map(|line| line["seq"].as_u64())
+        .collect();
+    let expected: Vec<u64> = (number + 1..).take(numbers.len()).collect();
+    ensure(numbers == expected, || {
+        format!("{numbers:?} after {number}")
     })
 }
 
@@ -163,11 +225,18 @@ fn commands(agent: &Agent) -> Outcome {
         let answer = client.ask(&format!(r#"{{"command":"{command}"}}"#))?;
         ensure(answer["ok"] == true, || format!("{command}: {answer}"))?;
     }
-    let mut client = connect(&agent.command_socket())?;
-    let answer = client.ask(r#"{"command":"no_such_command"}"#)?;
-    ensure(answer["ok"] == false && answer["error"].is_string(), || {
-        format!("{answer}")
-    })
+    for request in [
+        r#"{"command":"no_such_command"}"#,
+        r#"{"command":"config_get"}"#,
+        r#"{"command":"config_set","setting":"no.such.setting","value":1}"#,
+    ] {
+        let mut client = connect(&agent.command_socket())?;
+        let answer = client.ask(request)?;
+        ensure(answer["ok"] == false && answer["error"].is_string(), || {
+            format!("{request}: {answer}")
+        })?;
+    }
+    Ok(())
 }
 
 /// Endless lines, bytes of no meaning and clients that never read or end must not hurt others.

@@ -4,41 +4,39 @@
 //! terminal an event is one coloured line for people, otherwise, or with `--json`, its JSON.
 
 use std::fmt;
-use std::io::{self, BufRead, BufReader, ErrorKind, Write};
-use std::os::unix::net::UnixStream;
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
-use serde_json::{json, Value};
+use mio::{Events, Poll, Token};
 
 use super::exit::Exit;
 use super::flags::{FOLLOW, JSON_LINES, NO_COLOR, RULE};
 use super::parse::Arguments;
 use super::{print, settings};
-use crate::forward::connection::{event_of, PROTOCOL};
+use crate::forward::connection::{self, Connection, Incoming, Subscription};
 use crate::forward::summary;
 use crate::sys::terminal;
 
 /// Why no events can be shown.
 #[derive(Debug)]
 enum Error {
-    /// Nobody answers, or the connection broke.
+    /// Nobody answers.
     Socket(String, io::Error),
-    /// system-probe refused, in its own words.
-    Refused(String),
+    /// The subscription ended.
+    Connection(connection::Error),
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Socket(socket, error) if error.kind() == ErrorKind::PermissionDenied => write!(
-                f,
-                "the event socket {socket} cannot be read: {error}; run this as root or as a member of the group dd-agent"
-            ),
-            Error::Socket(socket, error) => write!(
-                f,
-                "the event socket {socket} cannot be read: {error}; start the agent (`security-agent run` or `system-probe run`)"
-            ),
-            Error::Refused(sentence) => write!(f, "system-probe refused: {sentence}"),
+            Error::Socket(socket, error) => {
+                let advice = match error.kind() {
+                    ErrorKind::PermissionDenied => "run this as root or as a member of the group dd-agent",
+                    _ => "start the agent (`security-agent run` or `system-probe run`)",
+                };
+                write!(f, "the event socket {socket} cannot be read: {error}; {advice}")
+            }
+            Error::Connection(error) => write!(f, "{error}"),
         }
     }
 }
@@ -69,33 +67,30 @@ struct View {
 
 fn show(socket: &Path, follow: bool, view: &View) -> Result<(), Error> {
     let failed = |error| Error::Socket(socket.display().to_string(), error);
-    let mut stream = UnixStream::connect(socket).map_err(failed)?;
-    let request = json!({
-        "subscribe": "events", "protocol": PROTOCOL, "recent": true, "follow": follow,
-    });
-    writeln!(stream, "{request}").map_err(failed)?;
-    let mut lines = BufReader::new(stream).split(b'\n');
-    let hello = lines.next().transpose().map_err(failed)?.unwrap_or_default();
-    check_hello(&hello)?;
+    let subscription = Subscription {
+        recent: true,
+        ends: !follow,
+        ..Subscription::default()
+    };
+    let mut poll = Poll::new().map_err(failed)?;
+    let mut connection =
+        Connection::open(socket, &subscription, poll.registry(), Token(0)).map_err(failed)?;
+    let mut ready = Events::with_capacity(1);
     let mut out = io::stdout().lock();
-    for line in lines {
-        let line = line.map_err(failed)?;
-        let Some(event) = event_of(&line) else {
-            continue;
-        };
-        if view.wants(event.rule_id) && !view.print(event.event, &mut out) {
-            return Ok(());
+    loop {
+        match connection.next_message().map_err(Error::Connection)? {
+            Some(Incoming::Hello { .. }) => {}
+            Some(Incoming::End) => return Ok(()),
+            Some(Incoming::Event { event, rule_id, .. }) => {
+                if view.wants(rule_id) && !view.print(event, &mut out) {
+                    return Ok(());
+                }
+            }
+            None => match poll.poll(&mut ready, None) {
+                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(failed(error)),
+                _ => {}
+            },
         }
-    }
-    Ok(())
-}
-
-fn check_hello(line: &[u8]) -> Result<(), Error> {
-    let hello: Value = serde_json::from_slice(line).unwrap_or_default();
-    match hello.get("error").and_then(Value::as_str) {
-        Some(sentence) => Err(Error::Refused(sentence.to_owned())),
-        None if hello.get("hello").is_some() => Ok(()),
-        None => Err(Error::Refused("it does not speak this protocol; use the programs of one release".to_owned())),
     }
 }
 

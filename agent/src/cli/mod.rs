@@ -2,12 +2,11 @@
 //!
 //! [`flags`] is the one table of flags and commands; [`parse`] and [`help`] read it. Each command
 //! has a file of its own, which turns flags into settings, calls a role or asks a running one over
-//! the command socket ([`client`]), and prints. No command knows how events are made.
+//! the command socket ([`crate::ipc::client`]), and prints. No command knows how events are made.
 
-pub mod client;
-pub mod events;
 pub mod config;
 pub mod config_schema;
+pub mod events;
 pub mod exit;
 pub mod flags;
 pub mod help;
@@ -32,6 +31,7 @@ use std::ffi::OsString;
 use exit::Exit;
 use parse::{Error, Parsed};
 
+pub use crate::ipc::client;
 use crate::sys::signals;
 
 /// Runs the command that the arguments name, the program's name first.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use mio::{Registry, Token};
 use serde_json::{json, Value};
 
-use super::connection::{Connection, Incoming, Resume};
+use super::connection::{Connection, Incoming, Subscription};
 
 /// Pauses between attempts to connect, each up to a number of failures: at first as short as
 /// system-probe takes to start, so that its first event is not waited for.
@@ -26,7 +26,10 @@ const WORTH_A_WORD: u32 = 50;
 pub(super) struct Link {
     socket: PathBuf,
     state: State,
-    resume: Resume,
+    /// The session that events are taken from; empty before the first.
+    session: String,
+    /// The last of its events that was passed on.
+    passed_on: u64,
     /// Attempts to connect that failed since the last connection.
     failures: u32,
     /// Connections so far.
@@ -59,7 +62,8 @@ impl Link {
             state: State::Down {
                 retry: Instant::now(),
             },
-            resume: Resume::default(),
+            session: String::new(),
+            passed_on: 0,
             failures: 0,
             connections: 0,
             sessions: 0,
@@ -86,7 +90,12 @@ impl Link {
             State::Down { retry } if Instant::now() >= retry => {}
             _ => return,
         }
-        match Connection::open(&self.socket, registry, token, &self.resume) {
+        let subscription = Subscription {
+            acknowledge: true,
+            resume: (!self.session.is_empty()).then(|| (self.session.clone(), self.passed_on)),
+            ..Subscription::default()
+        };
+        match Connection::open(&self.socket, &subscription, registry, token) {
             Ok(connection) => {
                 self.failures = 0;
                 self.connections += 1;
@@ -116,21 +125,36 @@ impl Link {
         };
         let ended = loop {
             match connection.next_message() {
-                Ok(Some(Incoming::Hello(hello))) => {
-                    log::info!("connected to system-probe {}, pid {}", hello.version, hello.pid);
-                    self.sessions += u64::from(self.resume.session != hello.session);
-                    self.resume.begin(&hello.session);
-                    self.peer = Some((hello.pid, hello.version));
+                Ok(Some(Incoming::Hello {
+                    pid,
+                    version,
+                    session,
+                })) => {
+                    log::info!("connected to system-probe {version}, pid {pid}");
+                    self.peer = Some((pid, version));
+                    if self.session != session {
+                        self.sessions += 1;
+                        self.session = session;
+                        self.passed_on = 0;
+                    }
                 }
-                Ok(Some(Incoming::Event(event))) => {
-                    self.resume.after = event.sequence;
-                    if !take(event.line, event.event) {
-                        connection.acknowledge(self.resume.after);
+                Ok(Some(Incoming::Event {
+                    line,
+                    event,
+                    sequence,
+                    ..
+                })) => {
+                    let goes_on = take(line, event);
+                    // What was told to us alone has no number.
+                    self.passed_on = self.passed_on.max(sequence);
+                    if !goes_on {
+                        connection.acknowledge(self.passed_on);
                         return Turn::More;
                     }
                 }
+                Ok(Some(Incoming::End)) => {}
                 Ok(None) => {
-                    connection.acknowledge(self.resume.after);
+                    connection.acknowledge(self.passed_on);
                     return Turn::Nothing;
                 }
                 Err(error) => break error,
@@ -162,7 +186,7 @@ impl Link {
             "version": version,
             "connections": self.connections,
             "sessions": self.sessions,
-            "acknowledged": self.resume.after,
+            "acknowledged": self.passed_on,
         })
     }
 }

@@ -6,18 +6,20 @@
 
 mod actions;
 mod agent;
-mod commands;
-mod connection;
+pub mod commands;
 mod filters;
 mod heartbeat;
+mod journal;
 mod pipeline;
 mod policies;
+mod reader;
 pub mod runner;
 pub mod self_test;
 mod status;
 mod subject;
-mod subscribers;
+pub mod subscribers;
 mod subscription;
+mod tags;
 mod turns;
 mod variables;
 

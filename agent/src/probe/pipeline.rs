@@ -9,6 +9,7 @@ use std::rc::Rc;
 use super::actions::{self, Actions, Complete, Held, Moment};
 use super::subject::EventSubject;
 use super::subscribers::Subscribers;
+use super::tags::Tags;
 use super::{unix_now, variables};
 use crate::event::json::{self, RuleInfo, Variables};
 use crate::event::wire::{Record, KINDS};
@@ -34,6 +35,7 @@ pub(super) struct Pipeline {
     pub(super) undecodable: u64,
     held: Held,
     candidates: Candidates,
+    tags: Tags,
     line: String,
 }
 
@@ -57,6 +59,7 @@ impl Pipeline {
             undecodable: 0,
             held: Held::default(),
             candidates: Candidates::new(),
+            tags: Tags::default(),
             line: String::new(),
         }
     }
@@ -68,6 +71,7 @@ impl Pipeline {
         variables.take_over(std::mem::take(&mut self.variables));
         self.variables = variables;
         self.rules = rules;
+        self.tags.clear();
         self.actions.reset();
     }
 
@@ -215,7 +219,9 @@ impl Pipeline {
         };
         self.line.clear();
         json::serialize(event, &info, &self.host, &mut self.line);
-        self.subscribers.publish(&rule.id, rule.silent, &self.line);
+        let tags = self.tags.of(rule, event);
+        self.subscribers
+            .publish(&rule.id, rule.silent, tags, &self.line);
     }
 
     /// Forgets variables of what is gone; to be called every second.

@@ -11,7 +11,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
 use super::actions::Actions;
-use super::commands::Commands;
+use super::commands::Command;
 use super::filters::Gates;
 use super::heartbeat::Heartbeat;
 use super::pipeline::Pipeline;
@@ -23,6 +23,7 @@ use super::{unix_now, Error, Options};
 use crate::config::{keys, Settings};
 use crate::event::json;
 use crate::event::wire::Kind;
+use crate::ipc::{Commands, Reception};
 use crate::kernel::{self, Counts, EventStream, Probes};
 use crate::resolve::clock::monotonic_now;
 use crate::resolve::{self, Resolver};
@@ -53,7 +54,8 @@ pub(super) struct Agent {
     signals: Signals,
     events: Listener,
     commands_listener: Listener,
-    commands: Commands,
+    commands: Commands<Command>,
+    reception: Reception,
     probes: Probes,
     stream: EventStream,
     pipeline: Pipeline,
@@ -68,7 +70,6 @@ pub(super) struct Agent {
     filters_in_kernel: bool,
     /// The process that hashes files, as far as the kernel was told of it.
     ignored_worker: Option<u32>,
-    next_token: usize,
     started: Instant,
     watched: Instant,
     reported: Losses,
@@ -130,6 +131,7 @@ impl Agent {
             events,
             commands_listener,
             commands: Commands::default(),
+            reception: Reception::new(FIRST_PEER),
             probes,
             stream,
             pipeline: Pipeline::new(resolver, rules, Actions::new(settings), host, subscribers),
@@ -142,7 +144,6 @@ impl Agent {
             queued: Vec::new(),
             last_test: None,
             policies,
-            next_token: FIRST_PEER,
             started,
             watched: started,
             reported: Losses::default(),
@@ -236,6 +237,7 @@ impl Agent {
             }
             let turn = Instant::now();
             more = self.drain();
+            self.admit();
             for event in &ready {
                 self.serve(event.token());
             }
@@ -260,8 +262,7 @@ impl Agent {
     fn serve(&mut self, token: Token) {
         match token {
             SIGNALS => self.take_signals(),
-            EVENT_SOCKET | COMMAND_SOCKET => self.accept(token),
-            SELF_TEST | RING => {}
+            EVENT_SOCKET | COMMAND_SOCKET | SELF_TEST | RING => {}
             Token(peer) if self.pipeline.subscribers.owns(peer) => {
                 let change = self.pipeline.subscribers.ready(peer);
                 self.follow(&change);
@@ -329,9 +330,7 @@ impl Agent {
         let report = self.pipeline.rules.report();
         let policies = report.policies_json(LONGEST_REPORT);
         let line = json::ruleset_loaded(&self.pipeline.host, unix_now(), &policies, None);
-        self.pipeline
-            .subscribers
-            .publish("ruleset_loaded", false, &line);
+        self.pipeline.subscribers.tell("ruleset_loaded", &line);
     }
 
     /// What is due between turns: the self-test, counters, the process cache.
@@ -380,7 +379,7 @@ impl Agent {
         for policy in &self.pipeline.rules.report().policies {
             let policy = policy.identity().to_string();
             let line = json::heartbeat(&self.pipeline.host, unix_now(), &policy);
-            self.pipeline.subscribers.publish("heartbeat", false, &line);
+            self.pipeline.subscribers.tell("heartbeat", &line);
         }
     }
 
@@ -399,9 +398,7 @@ impl Agent {
         self.reported = seen;
         if !fresh.is_empty() {
             let line = json::lost_events(&self.pipeline.host, unix_now(), "events", &fresh);
-            self.pipeline
-                .subscribers
-                .publish("lost_events", false, &line);
+            self.pipeline.subscribers.tell("lost_events", &line);
         }
     }
 

@@ -1,72 +1,30 @@
 //! How the loop takes connections in and answers commands.
 
-use log::warn;
-use mio::{Interest, Token};
-
-use super::{Agent, EVENT_SOCKET};
-use crate::probe::commands::{failure, Command, Commands, SUCCESS};
-use crate::probe::connection::Connection;
+use super::Agent;
+use crate::ipc::{failure, Commands, SUCCESS};
+use crate::probe::commands::Command;
 use crate::probe::filters;
 use crate::probe::status::{self, View};
 use crate::probe::subscribers::Subscribers;
-use crate::sys::socket::Peer;
-
-/// Connections of each socket at one time.
-const PEERS: usize = 64;
 
 impl Agent {
-    pub(super) fn accept(&mut self, socket: Token) {
-        loop {
-            let listener = match socket {
-                EVENT_SOCKET => &self.events,
-                _ => &self.commands_listener,
-            };
-            match listener.accept() {
-                Ok(Some(peer)) => self.admit(socket, peer),
-                Ok(None) => return,
-                Err(error) => return warn!("a connection could not be accepted: {error}"),
-            }
-        }
-    }
-
-    fn admit(&mut self, socket: Token, peer: Peer) {
-        if !peer.admitted {
-            let credentials = peer.credentials;
-            warn!(
-                "process {} of user {} was refused",
-                credentials.pid, credentials.uid
-            );
-            return;
-        }
-        let is_reader = socket == EVENT_SOCKET;
-        let (line, room) = if is_reader {
-            Subscribers::LIMITS
-        } else {
-            Commands::LIMITS
-        };
-        let mut connection = Connection::new(peer.stream, peer.credentials, line, room);
-        let connected = match is_reader {
-            true => self.pipeline.subscribers.connected(),
-            false => self.commands.connected(),
-        };
-        if connected >= PEERS {
-            let sentence = format!("too many connections; close one of the {PEERS} that are open");
-            connection.queue(&[&failure(&sentence), "\n"]);
-            // Whether the sentence arrives is the peer's concern.
-            let _ = connection.flush();
-            return;
-        }
-        let token = self.next_token;
-        self.next_token += 1;
-        let interest = Interest::READABLE | Interest::WRITABLE;
+    /// Takes in who waits at the sockets.
+    pub(super) fn admit(&mut self) {
         let registry = self.poll.registry();
-        if let Err(error) = registry.register(connection.stream(), Token(token), interest) {
-            return warn!("a connection could not be polled: {error}");
-        }
-        match is_reader {
-            true => self.pipeline.subscribers.add(token, connection),
-            false => self.commands.add(token, connection),
-        }
+        let readers = &mut self.pipeline.subscribers;
+        let connected = readers.connected();
+        let limits = Subscribers::LIMITS;
+        self.reception
+            .admit(&self.events, registry, connected, limits, |token, peer| {
+                readers.add(token, peer);
+            });
+        let commands = &mut self.commands;
+        let (connected, limits) = (commands.connected(), Commands::<Command>::LIMITS);
+        let listener = &self.commands_listener;
+        self.reception
+            .admit(listener, registry, connected, limits, |token, peer| {
+                commands.add(token, peer);
+            });
     }
 
     /// Gives every peer of the command socket that wants one its turn.
@@ -96,13 +54,17 @@ impl Agent {
                 };
                 self.commands.reply(peer, &reply);
             }
+            Command::Config | Command::ConfigGet { .. } | Command::ConfigSet { .. } => {
+                let reply = self.configure(&command);
+                self.commands.reply(peer, &reply);
+            }
             Command::Stop => {
                 self.commands.reply(peer, SUCCESS);
                 self.is_stopping = true;
             }
             Command::SelfTest if !self.tests_itself => {
                 let sentence = failure("self-tests are disabled");
-                self.commands.reply_to_test(peer, &sentence);
+                self.commands.reply_late(peer, &sentence);
             }
             Command::SelfTest if self.self_test.is_running() => self.queued.push(peer),
             Command::SelfTest => {
@@ -110,6 +72,11 @@ impl Agent {
                 self.start_test();
             }
         }
+    }
+
+    /// Answers what is asked of the configuration.
+    fn configure(&mut self, _command: &Command) -> String {
+        failure("this agent cannot show or change its configuration while it runs; change the files and start it again")
     }
 
     fn status(&self) -> String {

@@ -9,7 +9,7 @@ use mio::Interest;
 
 use super::{Agent, SELF_TEST};
 use crate::event::json;
-use crate::probe::commands::{failure, SUCCESS};
+use crate::ipc::{failure, SUCCESS};
 use crate::probe::self_test::Outcome;
 use crate::probe::status::LastTest;
 use crate::probe::unix_now;
@@ -35,12 +35,12 @@ impl Agent {
             false => failure(&self.explain(&outcome)),
         };
         for peer in std::mem::take(&mut self.waiting) {
-            self.commands.reply_to_test(peer, &reply);
+            self.commands.reply_late(peer, &reply);
         }
         if self.sends_report {
             let (succeeded, failed) = (&outcome.succeeded, &outcome.failed);
             let line = json::self_test(&self.pipeline.host, unix_now(), succeeded, failed);
-            self.pipeline.subscribers.publish("self_test", false, &line);
+            self.pipeline.subscribers.tell("self_test", &line);
         }
         match outcome.is_ok() {
             true => info!("Runtime self test: OK"),

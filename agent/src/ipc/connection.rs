@@ -1,6 +1,8 @@
-//! One connection of either socket: lines in, lines out, both bounded, never blocking.
+//! One connection of a unix socket: lines in, lines out, both bounded, never blocking.
+//!
+//! Bytes enter from the socket and leave to it; lines are taken from here and queued here.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 
 use mio::net::UnixStream;
 
@@ -11,7 +13,7 @@ const PIECE: usize = 4096;
 
 /// What reading found.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Input {
+pub enum Input {
     /// A whole line, without its newline.
     Line(String),
     /// Nothing more for now.
@@ -23,10 +25,11 @@ pub(super) enum Input {
 }
 
 /// A peer, with what it has sent and what it will get.
-pub(super) struct Connection {
+#[derive(Debug)]
+pub struct Connection {
     stream: UnixStream,
     /// Who it is.
-    pub(super) credentials: Credentials,
+    pub credentials: Credentials,
     incoming: Vec<u8>,
     longest_line: usize,
     outgoing: Vec<u8>,
@@ -37,7 +40,7 @@ pub(super) struct Connection {
 impl Connection {
     /// A connection whose lines have at most `longest_line` bytes, and for which at most `limit`
     /// bytes wait to be sent.
-    pub(super) fn new(
+    pub fn new(
         stream: UnixStream,
         credentials: Credentials,
         longest_line: usize,
@@ -54,13 +57,25 @@ impl Connection {
         }
     }
 
+    /// A connection to ourselves, and its other end: what an admitted peer would have.
+    pub fn pair(
+        credentials: Credentials,
+        (longest_line, limit): (usize, usize),
+    ) -> io::Result<(Connection, std::os::unix::net::UnixStream)> {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let stream = UnixStream::from_std(ours);
+        let connection = Connection::new(stream, credentials, longest_line, limit);
+        Ok((connection, theirs))
+    }
+
     /// For registration.
-    pub(super) fn stream(&mut self) -> &mut UnixStream {
+    pub fn stream(&mut self) -> &mut UnixStream {
         &mut self.stream
     }
 
     /// The next line that has arrived.
-    pub(super) fn next_line(&mut self) -> Input {
+    pub fn next_line(&mut self) -> Input {
         loop {
             if let Some(end) = self.incoming.iter().position(|byte| *byte == b'\n') {
                 let rest = self.incoming.split_off(end + 1);
@@ -83,23 +98,17 @@ impl Connection {
     }
 
     /// Whether part of a line has come.
-    pub(super) fn has_part(&self) -> bool {
+    pub fn has_part(&self) -> bool {
         !self.incoming.is_empty()
     }
 
-    /// Lines that were queued and not sent to their end.
-    pub(super) fn unsent_lines(&self) -> u64 {
-        let rest = self.outgoing.get(self.sent..).unwrap_or_default();
-        rest.iter().filter(|byte| **byte == b'\n').count() as u64
-    }
-
     /// Bytes that wait to be sent.
-    pub(super) fn waiting(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.outgoing.len() - self.sent
     }
 
     /// Queues pieces of a line; returns false, and queues nothing, when there is no room.
-    pub(super) fn queue(&mut self, pieces: &[&str]) -> bool {
+    pub fn queue(&mut self, pieces: &[&str]) -> bool {
         let length: usize = pieces.iter().map(|piece| piece.len()).sum();
         if self.waiting() + length > self.limit {
             return false;
@@ -115,7 +124,7 @@ impl Connection {
     }
 
     /// Sends what waits, as far as the peer takes it; an error means that it is gone.
-    pub(super) fn flush(&mut self) -> io::Result<()> {
+    pub fn flush(&mut self) -> io::Result<()> {
         while let Some(rest) = self
             .outgoing
             .get(self.sent..)
@@ -134,8 +143,28 @@ impl Connection {
         }
         self.outgoing.clear();
         self.sent = 0;
-        self.outgoing.shrink_to(64 << 10);
+        self.outgoing.shrink_to(16 << 10);
         Ok(())
+    }
+
+    /// Sends pieces that belong to others, as far as the peer takes them; returns how many bytes
+    /// it took, 0 when it takes none now. To be called with nothing waiting. An error means that
+    /// the peer is gone.
+    pub fn send(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        loop {
+            match self.stream.write_vectored(pieces) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => return Ok(written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Queues the rest of a line that was sent in part; there is always room for it.
+    pub fn queue_rest(&mut self, rest: &[u8]) {
+        self.outgoing.extend_from_slice(rest);
     }
 
     /// Moves the unsent rest to the front once the sent part outweighs it.
@@ -152,16 +181,13 @@ mod tests {
     use super::*;
 
     fn pair(longest: usize, limit: usize) -> (Connection, std::os::unix::net::UnixStream) {
-        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-        ours.set_nonblocking(true).unwrap();
         let credentials = Credentials {
             pid: 1,
             uid: 0,
             gid: 0,
             groups: Vec::new(),
         };
-        let stream = UnixStream::from_std(ours);
-        (Connection::new(stream, credentials, longest, limit), theirs)
+        Connection::pair(credentials, (longest, limit)).unwrap()
     }
 
     #[test]

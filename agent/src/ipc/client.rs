@@ -1,8 +1,8 @@
-//! Requests to the command socket of system-probe.
+//! Requests to the command socket of a role.
 //!
-//! One line goes out, one line comes back, within a limit of time; see the module of the command
-//! socket for what they say. The socket's path and a JSON value enter, the reply leaves when it
-//! says that all went well.
+//! One line goes out, one line comes back, within a limit of time. The socket's path and a JSON
+//! value enter, the reply leaves when it says that all went well. This waits: it is for commands
+//! that people type, not for a loop.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
@@ -18,11 +18,18 @@ const LONGEST_REPLY: u64 = 16 * 1024 * 1024;
 /// Pause before a socket whose queue is full is tried again.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// The role that loads the probes.
+pub const SYSTEM_PROBE: &str = "system-probe";
+/// The role that passes events on.
+pub const SECURITY_AGENT: &str = "security-agent";
+
 /// Why there is no reply to use.
 #[derive(Debug)]
 pub enum Error {
     /// Nobody answers on the socket.
     Connect {
+        /// The role that was asked.
+        role: &'static str,
         /// The socket.
         socket: PathBuf,
         /// What the system answered.
@@ -30,44 +37,66 @@ pub enum Error {
     },
     /// The connection broke, or the reply did not come in time.
     Reply {
+        /// The role that was asked.
+        role: &'static str,
         /// The socket.
         socket: PathBuf,
         /// What happened.
         source: io::Error,
     },
     /// The reply is not one.
-    Malformed(PathBuf),
-    /// system-probe refused, in its own words.
+    Malformed {
+        /// The role that was asked.
+        role: &'static str,
+        /// The socket.
+        socket: PathBuf,
+    },
+    /// The role refused, in its own words.
     Refused(String),
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Connect { socket, source } => {
+            Error::Connect {
+                role,
+                socket,
+                source,
+            } => {
                 let advice = match source.kind() {
-                    ErrorKind::PermissionDenied => "run this as root or as a member of the group dd-agent",
-                    _ => "start the agent (`security-agent run` or `system-probe run`), or name the configuration that it runs with",
+                    ErrorKind::PermissionDenied => {
+                        "run this as root or as a member of the group dd-agent".to_owned()
+                    }
+                    _ => format!(
+                        "start the agent (`security-agent run` or `{role} {}`), or name the \
+                         configuration that it runs with",
+                        verb(role)
+                    ),
                 };
-                write!(
-                    f,
-                    "system-probe does not answer on {}: {source}; {advice}",
-                    socket.display()
-                )
+                let socket = socket.display();
+                write!(f, "{role} does not answer on {socket}: {source}; {advice}")
             }
-            Error::Reply { socket, source } if source.kind() == ErrorKind::TimedOut => write!(
+            Error::Reply {
+                role,
+                socket,
+                source,
+            } if source.kind() == ErrorKind::TimedOut => write!(
                 f,
-                "system-probe did not reply on {} in time; look for the reason in its log",
+                "{role} did not reply on {} in time; look for the reason in its log",
                 socket.display()
             ),
-            Error::Reply { socket, source } => write!(
+            Error::Reply {
+                role,
+                socket,
+                source,
+            } => write!(
                 f,
-                "the connection to system-probe on {} broke: {source}; it may have been stopped",
+                "the connection to {role} on {} broke: {source}; it may have been stopped",
                 socket.display()
             ),
-            Error::Malformed(socket) => write!(
+            Error::Malformed { role, socket } => write!(
                 f,
-                "what answers on {} is no system-probe of this version; see what listens there",
+                "what answers on {} is no {role} of this version; see what listens there",
                 socket.display()
             ),
             Error::Refused(sentence) => f.write_str(sentence),
@@ -75,22 +104,45 @@ impl fmt::Display for Error {
     }
 }
 
+/// The command that starts this role alone.
+fn verb(role: &str) -> &'static str {
+    match role {
+        SECURITY_AGENT => "start",
+        _ => "run",
+    }
+}
+
 impl std::error::Error for Error {}
 
-/// Sends `request` and returns the reply, all within `limit`. A reply with `"ok": false` is
-/// [`Error::Refused`].
+/// Sends `request` to system-probe, whose command socket this is; see [`request_of`].
 pub fn request(socket: &Path, request: &Value, limit: Duration) -> Result<Value, Error> {
+    request_of(SYSTEM_PROBE, socket, request, limit)
+}
+
+/// Sends `request` to a role and returns the reply, all within `limit`. A reply with `"ok": false`
+/// is [`Error::Refused`].
+pub fn request_of(
+    role: &'static str,
+    socket: &Path,
+    request: &Value,
+    limit: Duration,
+) -> Result<Value, Error> {
     let deadline = Instant::now() + limit;
     let mut stream = connect(socket, deadline).map_err(|source| Error::Connect {
+        role,
         socket: socket.to_owned(),
         source,
     })?;
     let line = exchange(&mut stream, request, deadline).map_err(|source| Error::Reply {
+        role,
         socket: socket.to_owned(),
         source,
     })?;
-    let reply: Value =
-        serde_json::from_slice(&line).map_err(|_| Error::Malformed(socket.to_owned()))?;
+    let malformed = || Error::Malformed {
+        role,
+        socket: socket.to_owned(),
+    };
+    let reply: Value = serde_json::from_slice(&line).map_err(|_| malformed())?;
     match reply.get("ok").and_then(Value::as_bool) {
         Some(true) => Ok(reply),
         Some(false) => {
@@ -99,7 +151,7 @@ pub fn request(socket: &Path, request: &Value, limit: Duration) -> Result<Value,
                 sentence.unwrap_or("it gave no reason").to_owned(),
             ))
         }
-        None => Err(Error::Malformed(socket.to_owned())),
+        None => Err(malformed()),
     }
 }
 
@@ -231,8 +283,12 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains("/nonexistent/cmd.sock") && error.contains("start the agent"),
+            error.contains("/nonexistent/cmd.sock") && error.contains("system-probe run"),
             "{error}"
         );
+        let error = request_of(SECURITY_AGENT, path, &json!({}), Duration::from_millis(50))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("security-agent start"), "{error}");
     }
 }
