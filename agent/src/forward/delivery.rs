@@ -107,7 +107,9 @@ impl Delivery {
 
     /// What `status` says of spool and endpoints.
     pub(super) fn status(&self, wall: SystemTime) -> Value {
+        let counters = self.spool.counters();
         let endpoints = self.senders.iter().enumerate().map(|(number, sender)| {
+            let lost = counters.consumers.get(number).cloned().unwrap_or_default();
             let pending = self.spool.pending(number);
             let age = pending
                 .oldest
@@ -118,9 +120,21 @@ impl Delivery {
                 fields.insert("waiting_bytes".to_owned(), json!(pending.bytes));
                 let seconds = age.map_or(0, |age| age.as_secs());
                 fields.insert("oldest_seconds".to_owned(), json!(seconds));
+                fields.insert("dropped_for_size".to_owned(), json!(lost.dropped_for_size));
+                fields.insert("dropped_for_age".to_owned(), json!(lost.dropped_for_age));
+                fields.insert("damaged".to_owned(), json!(lost.damaged));
             }
             status
         });
-        json!({ "endpoints": endpoints.collect::<Vec<_>>(), "spool": self.spool.status() })
+        json!({
+            "endpoints": endpoints.collect::<Vec<_>>(),
+            "spool": {
+                "on_disk": self.spool.is_on_disk(),
+                "state": self.spool.state(),
+                "bytes": self.spool.disk_bytes(),
+                "damaged_bytes": counters.damaged_bytes,
+                "write_errors": counters.write_errors,
+            },
+        })
     }
 }

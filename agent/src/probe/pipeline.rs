@@ -29,6 +29,8 @@ pub(super) struct Pipeline {
     pub(super) subscribers: Subscribers,
     /// Processes of the agent, which no rule may signal.
     pub(super) protected: Vec<u32>,
+    /// The security-agent roles: what their children do is the agent's own, too.
+    pub(super) agents: Vec<u32>,
     /// Records that came through, by kind.
     pub(super) delivered: [u64; KINDS],
     /// Records that could not be decoded.
@@ -55,6 +57,7 @@ impl Pipeline {
             host,
             subscribers,
             protected: vec![std::process::id()],
+            agents: Vec::new(),
             delivered: [0; KINDS],
             undecodable: 0,
             held: Held::default(),
@@ -100,7 +103,8 @@ impl Pipeline {
             }
             return;
         }
-        let is_own = kind.has_file() && self.actions.worker() == Some(pid);
+        let hashes = kind.has_file() && self.actions.worker() == Some(pid);
+        let is_own = hashes || self.agents.contains(&event.process.info.ppid);
         if is_own {
             return;
         }

@@ -1,17 +1,21 @@
 //! What `status` says of this role, as one JSON object.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{json, Map, Value};
 
 use super::filters::Gates;
 use super::self_test::Outcome;
+use super::turns::Turns;
 use crate::event::json::write_time;
 use crate::event::wire::{Kind, KINDS};
 use crate::kernel::{Counts, Probes};
 use crate::policy::variable::Store;
 use crate::policy::{Report, RuleSet};
+use crate::sys::files::read_limited;
+use crate::sys::process;
 
 /// The last self-test.
 pub(super) struct LastTest {
@@ -38,7 +42,8 @@ pub(super) struct View<'a> {
     pub(super) dropped_arguments: u64,
     pub(super) evicted: u64,
     pub(super) broken_lineage: u64,
-    pub(super) slow_turns: u64,
+    pub(super) turns: &'a Turns,
+    pub(super) journal: Value,
     pub(super) cache: (usize, usize),
     pub(super) warnings: &'a [String],
 }
@@ -71,7 +76,11 @@ pub(super) fn reply(view: &View<'_>) -> String {
             "evicted_processes": view.evicted,
             "broken_lineage": view.broken_lineage,
         },
-        "slow_turns": view.slow_turns,
+        "slow_turns": view.turns.slow(),
+        "turns": view.turns.json(),
+        "journal": view.journal,
+        "memory": { "resident_bytes": process::resident_bytes() },
+        "kernel": kernel(),
         "constants": {
             "from": constants.origin,
             "missing": constants.missing,
@@ -80,6 +89,23 @@ pub(super) fn reply(view: &View<'_>) -> String {
         "buffer_bytes": view.probes.ring_bytes(),
     });
     json!({ "ok": true, "status": status }).to_string()
+}
+
+/// The kernel that runs, as far as it decides what the probes may do.
+fn kernel() -> Value {
+    let release = nix::sys::utsname::uname()
+        .map(|names| names.release().to_string_lossy().into_owned())
+        .unwrap_or_default();
+    json!({ "release": release, "lockdown": lockdown() })
+}
+
+/// The chosen one of `[none] integrity confidentiality` (kernel_lockdown(7)).
+fn lockdown() -> String {
+    let path = Path::new("/sys/kernel/security/lockdown");
+    let text = read_limited(path, 256).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let chosen = text.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
+    chosen.map_or("unknown", |(chosen, _)| chosen).to_owned()
 }
 
 fn events(view: &View<'_>) -> Value {

@@ -116,6 +116,18 @@ impl Subscribers {
         self.shared.journal.bytes()
     }
 
+    /// What `status` says of the lines: the session, how many there were, and how many of them
+    /// security-agent has not acknowledged.
+    pub fn journal(&self) -> serde_json::Value {
+        let journal = &self.shared.journal;
+        serde_json::json!({
+            "session": self.shared.session,
+            "events": journal.sequence(),
+            "unacknowledged": journal.sequence() - journal.acknowledged(),
+            "bytes": journal.bytes(),
+        })
+    }
+
     /// Whether this token belongs to a reader.
     pub fn owns(&self, token: usize) -> bool {
         self.readers.iter().any(|reader| reader.token == token)

@@ -18,7 +18,7 @@ pub(super) use kill::Moment;
 use hash::{Hasher, Hashing};
 use kill::{KillReport, Killer};
 
-use crate::config::Settings;
+use crate::config::{keys, Settings};
 use crate::event::{Event, Hashes};
 use crate::policy::action::{Action, ActionKind};
 use crate::policy::Rule;
@@ -72,6 +72,8 @@ pub(super) fn json(reports: &[Report], event: &Event) -> String {
 pub(super) struct Actions {
     killer: Killer,
     hasher: Hasher,
+    /// Nothing is killed while this is false.
+    enforces: bool,
 }
 
 impl Actions {
@@ -79,7 +81,13 @@ impl Actions {
         Actions {
             killer: Killer::new(settings),
             hasher: Hasher::new(settings),
+            enforces: settings.flag(&keys::ENFORCEMENT_ENABLED),
         }
+    }
+
+    /// Switches killing on or off for the rules that run.
+    pub(super) fn set_enforcement(&mut self, enabled: bool) {
+        self.enforces = enabled;
     }
 
     /// Other rules run from now on.
@@ -106,6 +114,9 @@ impl Actions {
         moment: &Moment<'_>,
     ) -> Vec<Report> {
         let mut reports = Vec::new();
+        if !self.enforces {
+            return reports;
+        }
         for action in wanted(rule, record) {
             if let ActionKind::Kill(kill) = &action.kind {
                 let report = self.killer.kill(kill, &rule.id, event, moment);

@@ -19,6 +19,7 @@ use super::policies::Policies;
 use super::self_test::SelfTest;
 use super::status::LastTest;
 use super::subscribers::{Change, Subscribers};
+use super::turns::Turns;
 use super::{unix_now, Error, Options};
 use crate::config::{keys, Settings};
 use crate::event::json;
@@ -41,8 +42,6 @@ const FIRST_PEER: usize = 5;
 const TICK: Duration = Duration::from_millis(20);
 /// Between two looks at the counters.
 const WATCH: Duration = Duration::from_secs(1);
-/// A turn above this is counted in the status.
-const SLOW_TURN: Duration = Duration::from_millis(50);
 /// Bytes of the report on the rules that readers get.
 const LONGEST_REPORT: usize = 512 << 10;
 /// A peer that says nothing for so long is closed.
@@ -73,7 +72,8 @@ pub(super) struct Agent {
     started: Instant,
     watched: Instant,
     reported: Losses,
-    slow_turns: u64,
+    turns: Turns,
+    settings: Settings,
     warnings: Vec<String>,
     sends_report: bool,
     tests_itself: bool,
@@ -147,7 +147,8 @@ impl Agent {
             started,
             watched: started,
             reported: Losses::default(),
-            slow_turns: 0,
+            turns: Turns::default(),
+            settings: settings.clone(),
             warnings: [settings.warnings().to_vec(), unsafe_directories(settings)].concat(),
             sends_report: settings.flag(&keys::SELF_TEST_SEND_REPORT),
             tests_itself,
@@ -245,7 +246,7 @@ impl Agent {
             more |= self.commands.has_pending();
             self.look_after();
             self.flush();
-            self.slow_turns += u64::from(turn.elapsed() > SLOW_TURN);
+            self.turns.note(turn.elapsed());
         }
         self.stop();
         Ok(())
@@ -276,10 +277,12 @@ impl Agent {
         let result = match change {
             Change::Role(pid) => {
                 self.pipeline.protected.push(*pid);
+                self.pipeline.agents.push(*pid);
                 self.probes.ignore(*pid, true)
             }
             Change::Gone(Some(pid)) => {
                 self.pipeline.protected.retain(|known| known != pid);
+                self.pipeline.agents.retain(|known| known != pid);
                 self.probes.ignore(*pid, false)
             }
             Change::None | Change::Gone(None) => Ok(()),

@@ -1,7 +1,11 @@
 //! How the loop takes connections in and answers commands.
 
+use serde_json::{json, Value};
+
 use super::Agent;
+use crate::config::{keys, runtime};
 use crate::ipc::{failure, Commands, SUCCESS};
+use crate::logger;
 use crate::probe::commands::Command;
 use crate::probe::filters;
 use crate::probe::status::{self, View};
@@ -75,8 +79,29 @@ impl Agent {
     }
 
     /// Answers what is asked of the configuration.
-    fn configure(&mut self, _command: &Command) -> String {
-        failure("this agent cannot show or change its configuration while it runs; change the files and start it again")
+    fn configure(&mut self, command: &Command) -> String {
+        let result = match command {
+            Command::ConfigGet { setting } => runtime::get(&self.settings, setting)
+                .map(|value| json!({ "ok": true, "value": value }).to_string()),
+            Command::ConfigSet { setting, value } => {
+                let text = match value {
+                    Value::String(text) => text.clone(),
+                    other => other.to_string(),
+                };
+                self.change(setting, &text).map(|()| SUCCESS.to_string())
+            }
+            _ => Ok(json!({ "ok": true, "config": self.settings.to_json() }).to_string()),
+        };
+        result.unwrap_or_else(|sentence| failure(&sentence))
+    }
+
+    /// Changes a setting and makes it true.
+    fn change(&mut self, setting: &str, value: &str) -> Result<(), String> {
+        runtime::set(&mut self.settings, setting, value)?;
+        logger::set_level(self.settings.text(&keys::LOG_LEVEL));
+        let enforces = self.settings.flag(&keys::ENFORCEMENT_ENABLED);
+        self.pipeline.actions.set_enforcement(enforces);
+        Ok(())
     }
 
     fn status(&self) -> String {
@@ -94,7 +119,8 @@ impl Agent {
             last_test: self.last_test.as_ref(),
             subscribers: self.pipeline.subscribers.count(),
             unread: self.pipeline.subscribers.lost(),
-            slow_turns: self.slow_turns,
+            turns: &self.turns,
+            journal: self.pipeline.subscribers.journal(),
             slow_readers: self.pipeline.subscribers.slow(),
             undecodable: self.pipeline.undecodable,
             dropped_arguments: self.pipeline.resolver.dropped_arguments(),
