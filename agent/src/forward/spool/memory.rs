@@ -48,12 +48,6 @@ impl Memory {
         Some(record)
     }
 
-    /// Returns what [`Memory::pop`] has just removed.
-    pub fn put_back(&mut self, record: Record) {
-        self.bytes += cost(&record);
-        self.records.push_front(record);
-    }
-
     /// The records from this number on.
     pub fn from(&self, number: u64) -> impl Iterator<Item = &Record> {
         let start = self

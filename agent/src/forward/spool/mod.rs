@@ -63,6 +63,24 @@ pub struct Record {
     pub payload: Vec<u8>,
 }
 
+impl Record {
+    fn of(entry: &Entry<'_>) -> Record {
+        Record {
+            number: entry.number,
+            time: time(entry.time),
+            payload: entry.payload.to_vec(),
+        }
+    }
+
+    fn entry(&self) -> Entry<'_> {
+        Entry {
+            number: self.number,
+            time: milliseconds(self.time),
+            payload: &self.payload,
+        }
+    }
+}
+
 /// What waits for a consumer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pending {
@@ -136,21 +154,22 @@ impl Spool {
     pub fn append(&mut self, payload: &[u8], now: SystemTime) -> u64 {
         self.now = now;
         let number = self.store.next;
-        self.store.next += 1;
         let entry = Entry {
             number,
             time: milliseconds(now),
             payload,
         };
+        // The number counts as given only when the record is somewhere, or a consumer that stands
+        // at the end would be moved over it while room is made.
         let is_too_long = payload.len() > format::LONGEST || entry.size() > self.options.max_bytes;
         if is_too_long || self.consumers.is_empty() {
+            self.store.next += 1;
             self.lose(number, number + 1, Reason::Size);
-        } else if !self.write(&entry) {
-            self.store.memory.push(Record {
-                number,
-                time: time(entry.time),
-                payload: payload.to_vec(),
-            });
+        } else if self.write(&entry) {
+            self.store.next += 1;
+        } else {
+            self.store.memory.push(Record::of(&entry));
+            self.store.next += 1;
             while let Some(record) = self.store.memory.excess(self.options.max_bytes) {
                 self.lose(record.number, record.number + 1, Reason::Size);
             }
@@ -194,12 +213,7 @@ impl Spool {
         };
         if is_read {
             for record in self.store.memory.from(number) {
-                let entry = Entry {
-                    number: record.number,
-                    time: milliseconds(record.time),
-                    payload: &record.payload,
-                };
-                if !batch.take(&entry) {
+                if !batch.take(&record.entry()) {
                     break;
                 }
                 ahead = None;
@@ -310,13 +324,7 @@ impl Spool {
         if self.trouble.is_some() {
             return false;
         }
-        let growth = self.store.disk.as_ref().map(|disk| disk.growth(entry));
-        let Some(growth) = growth else {
-            return false;
-        };
-        if growth > 0 {
-            self.make_room(growth);
-        }
+        self.make_room(entry);
         let follows = self.store.follows;
         let Some(disk) = &mut self.store.disk else {
             return false;
@@ -333,9 +341,12 @@ impl Spool {
         }
     }
 
-    fn make_room(&mut self, growth: u64) {
+    /// Drops what must go before this record can be written.
+    fn make_room(&mut self, entry: &Entry<'_>) {
+        let disk = self.store.disk.as_ref();
+        let growth = disk.map_or(0, |disk| disk.growth(entry));
         let limit = self.options.max_bytes.saturating_sub(growth);
-        while self.disk_bytes() > limit && self.drop_oldest(Reason::Size) {}
+        while growth > 0 && self.disk_bytes() > limit && self.drop_oldest(Reason::Size) {}
     }
 
     /// Gives up what is older than it may get. A record from the future is new.
@@ -500,11 +511,7 @@ impl Batch {
             return false;
         }
         self.bytes = bytes;
-        self.records.push(Record {
-            number: entry.number,
-            time: time(entry.time),
-            payload: entry.payload.to_vec(),
-        });
+        self.records.push(Record::of(entry));
         true
     }
 }

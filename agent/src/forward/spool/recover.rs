@@ -5,8 +5,8 @@
 
 use super::consumer::Consumer;
 use super::disk::{cursor_name, Cursor, Disk, Opened};
-use super::format::{Entry, OVERHEAD};
-use super::{milliseconds, Spool, RETRY};
+use super::format::OVERHEAD;
+use super::{Spool, RETRY};
 
 /// Where a consumer goes on when a disk joins.
 #[derive(Clone, Copy, Debug)]
@@ -189,16 +189,12 @@ impl Spool {
 
     /// Writes what waits in memory, as far as the disk takes it.
     fn flush(&mut self) {
-        while let Some(record) = self.store.memory.pop() {
-            let entry = Entry {
-                number: record.number,
-                time: milliseconds(record.time),
-                payload: &record.payload,
-            };
-            if !self.write(&entry) {
-                self.store.memory.put_back(record);
+        while let Some(record) = self.store.memory.front().cloned() {
+            // It stays in the queue until it is on disk, so that no consumer is moved over it.
+            if !self.write(&record.entry()) {
                 return;
             }
+            self.store.memory.pop();
         }
     }
 

@@ -524,6 +524,34 @@ fn what_memory_cannot_hold_is_counted_once() {
 }
 
 #[test]
+fn what_waits_in_memory_is_not_skipped_while_room_is_made_for_it() {
+    let scratch = Scratch::new();
+    let options = Options {
+        max_bytes: 100_000,
+        ..scratch.options()
+    };
+    let mut spool = open_with(options, &["up", "down"]);
+    for _ in 0..40 {
+        spool.append(&[b'x'; 5_000], at(0));
+        spool.read(0, 10, usize::MAX);
+        spool.accept(0, u64::MAX);
+    }
+    spool.store.disk.as_mut().unwrap().room = Some(0);
+    for _ in 0..8 {
+        spool.append(&[b'x'; 5_000], at(0));
+    }
+    spool.store.disk.as_mut().unwrap().room = None;
+    spool.maintain(at(31));
+    assert!(spool.is_on_disk());
+    let found = spool.read(0, 100, usize::MAX);
+    let numbers: Vec<u64> = found.iter().map(|record| record.number).collect();
+    assert_eq!(numbers, range(41, 48));
+    assert_eq!(spool.counters().consumers[0], Losses::default());
+    let left = spool.read(1, 100, usize::MAX).len() as u64;
+    assert_eq!(spool.counters().consumers[1].dropped_for_size + left, 48);
+}
+
+#[test]
 fn memory_alone_serves_as_well() {
     let options = Options {
         directory: None,
