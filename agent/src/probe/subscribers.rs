@@ -142,6 +142,7 @@ impl Subscribers {
         let Some(reader) = self.readers.get_mut(index) else {
             return Change::None;
         };
+        reader.has_input = true;
         let had_wants = reader.wants.is_some();
         let is_open = reader.read(&mut self.shared, is_read) && reader.pump(&mut self.shared);
         let role = reader.role_pid();
