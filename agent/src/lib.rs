@@ -14,5 +14,6 @@ pub mod kernel;
 pub mod policy;
 pub mod probe;
 pub mod resolve;
+pub mod scrub;
 pub mod secl;
 pub mod sys;
