@@ -11,6 +11,7 @@ pub mod config;
 pub mod event;
 pub mod forward;
 pub mod kernel;
+pub mod logger;
 pub mod policy;
 pub mod probe;
 pub mod resolve;
