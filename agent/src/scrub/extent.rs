@@ -11,6 +11,9 @@ use super::rules::{Place, ABOUT};
 /// Bytes of a URL's user, password and host at most; a limit keeps the search linear.
 const LONGEST_AUTHORITY: usize = 2_048;
 
+/// Bytes of a quote and the backslashes before it, where it is put around a mask.
+const LONGEST_QUOTE: usize = 8;
+
 /// Values that hide nothing.
 const NO_SECRETS: &[&str] = &["null", "true", "false", "nil", "none", "None", "~"];
 
@@ -101,7 +104,18 @@ fn named(line: &str, found: Range<usize>, is_header: bool) -> Option<Secret<'_>>
         return None;
     }
     let secret = Secret::plain(start, text.len())?;
-    Some(Secret { quotes, ..secret })
+    Some(Secret {
+        quotes: bounded(quotes),
+        ..secret
+    })
+}
+
+/// A quote, unless it is so long that it would make a line much longer.
+fn bounded(quotes: &str) -> &str {
+    match quotes.len() <= LONGEST_QUOTE {
+        true => quotes,
+        false => "",
+    }
 }
 
 fn ends_with(name: &str, end: &str) -> bool {
@@ -195,7 +209,10 @@ fn list<'a>(value: &'a str, start: usize, quotes: &'a str) -> Option<Secret<'a>>
         };
         if depth == 0 {
             let secret = Secret::plain(start + 1, at.checked_sub(1)?)?;
-            return Some(Secret { quotes, ..secret });
+            return Some(Secret {
+                quotes: bounded(quotes),
+                ..secret
+            });
         }
         at += character.len_utf8();
     }

@@ -373,10 +373,9 @@ fn whatever_stands_together_a_second_time_changes_nothing() {
     }
 }
 
-/// How often the line is gone through must not depend on its length: the search is counted by its
-/// matches, which stop growing faster than the line.
+/// A search that takes the square of the length would need hours for these.
 #[test]
-fn long_lines_of_triggers_are_finished() {
+fn lines_that_are_all_triggers_once_looked_endless() {
     let scrubber = scrubber();
     for piece in [
         "://a:",
@@ -395,7 +394,7 @@ fn long_lines_of_triggers_are_finished() {
         "password=",
         "\"token\":\"",
     ] {
-        let line = piece.repeat(200_000 / piece.len());
+        let line = piece.repeat(500_000 / piece.len());
         let once = scrubber.line(&line);
         assert_eq!(scrubber.line(&once), once, "{piece}");
     }
