@@ -10,7 +10,6 @@ pub mod events;
 pub mod exit;
 pub mod flags;
 pub mod help;
-pub mod logger;
 pub mod parse;
 pub mod policy;
 pub mod policy_eval;
@@ -38,7 +37,11 @@ use crate::sys::signals;
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     signals::unblock_all();
     match parse::parse(arguments) {
-        Ok(Parsed::Run(command, arguments)) => (command.run)(&arguments),
+        Ok(Parsed::Run(command, arguments)) => {
+            let exit = (command.run)(&arguments);
+            log::logger().flush();
+            exit
+        }
         Ok(Parsed::Help(text)) => {
             print::line(&text);
             Exit::Success

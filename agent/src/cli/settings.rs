@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 
-use log::LevelFilter;
-
 use super::flags::{CFGPATH, CONFIG, SUPERVISOR, SYSPROBE_CONFIG};
 use super::parse::Arguments;
+use super::print;
 use super::run::LOCK as SUPERVISOR_LOCK;
-use super::{logger, print};
-use crate::config::{keys, Request, Settings};
+use crate::config::{Request, Settings};
+use crate::logger;
 use crate::sys::lock;
 
 /// The files that the flags name, and the environment.
@@ -48,13 +47,7 @@ pub fn of_daemon(
         enabled_by_default,
         ..request(arguments)
     });
-    let name = settings.text(&keys::LOG_LEVEL);
-    let level = logger::level(name);
-    logger::start(role, level.unwrap_or(LevelFilter::Info));
-    if level.is_none() {
-        let source = settings.source(&keys::LOG_LEVEL);
-        log::warn!("log_level ({source}) is ignored: `{name}` is none of trace, debug, info, warn, error, off");
-    }
+    logger::start(role, &logger::Options::new(&settings, role));
     // The supervisor has read the same configuration and said the same already.
     if arguments.value(&SUPERVISOR).is_none() {
         for warning in settings.warnings() {

@@ -1,0 +1,255 @@
+//! Where a secret begins and ends, once a rule has found the place.
+//!
+//! A line and what a pattern matched in it enter; the range of the secret leaves, or nothing when
+//! there is none after all. In doubt a secret is longer: too much hidden is a nuisance, too little
+//! is a leak. Each byte is looked at a bounded number of times.
+
+use std::ops::Range;
+
+use super::rules::{Place, ABOUT};
+
+/// Bytes of a URL's user, password and host at most; a limit keeps the search linear.
+const LONGEST_AUTHORITY: usize = 2_048;
+
+/// Bytes of a quote and the backslashes before it, where it is put around a mask.
+const LONGEST_QUOTE: usize = 8;
+
+/// Values that hide nothing.
+const NO_SECRETS: &[&str] = &["null", "true", "false", "nil", "none", "None", "~"];
+
+/// Signs that close something in front of which a value stands.
+const CLOSING: [char; 5] = [',', ';', ')', '}', ']'];
+
+/// A secret in a line.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Secret<'a> {
+    pub(super) range: Range<usize>,
+    /// What has to be put around its mask, so that JSON stays JSON.
+    pub(super) quotes: &'a str,
+}
+
+impl Secret<'_> {
+    /// A secret of this many bytes from `start`; none when there are none.
+    fn plain(start: usize, length: usize) -> Option<Self> {
+        (length > 0).then_some(Secret {
+            range: start..start + length,
+            quotes: "",
+        })
+    }
+}
+
+/// The secret at the place where a pattern matched.
+pub(super) fn secret(line: &str, found: Range<usize>, place: Place) -> Option<Secret<'_>> {
+    let value = line.get(found.end..)?;
+    match place {
+        Place::Whole => Secret::plain(found.start, found.len()),
+        Place::Block => {
+            let end = end_of_block(value).map_or(line.len(), |end| found.end + end);
+            Secret::plain(found.start, end - found.start)
+        }
+        Place::Word => Secret::plain(found.end, word(value)),
+        Place::Argument if value.starts_with(['-', '=', ':']) => None,
+        Place::Argument => match opening(value) {
+            "" => Secret::plain(found.end, word(value)),
+            quote => quoted(value, quote, found.end),
+        },
+        Place::Url => Secret::plain(found.end, password_of_url(value)?),
+        Place::Value | Place::Header => named(line, found, place == Place::Header),
+    }
+}
+
+/// Behind the end of a block that was begun before; `None` when it is not in this text.
+pub(super) fn end_of_block(text: &str) -> Option<usize> {
+    const END: &str = "-----END ";
+    const DASHES: &str = "-----";
+    let label = text.find(END)? + END.len();
+    let length = text.get(label..)?.find(DASHES)?;
+    Some(label + length + DASHES.len())
+}
+
+/// The value of a name; the pattern matched the name's end and the separator.
+fn named(line: &str, found: Range<usize>, is_header: bool) -> Option<Secret<'_>> {
+    let (start, matched) = (found.end, line.get(found.clone())?);
+    let value = line.get(start..)?;
+    let (name, sign) = matched.split_at_checked(matched.find([':', '='])?)?;
+    let stem = name.trim_end().trim_end_matches(['"', '\'', '\\']);
+    let quotes = name.trim_end().get(stem.len()..)?;
+    if ABOUT.iter().any(|end| ends_with(stem, end)) {
+        return None;
+    }
+    let opener = opening(value);
+    // A colon without a blank is that of a path of a program, an image's tag or a port.
+    if sign == ":" && quotes.is_empty() && opener.is_empty() && !is_header && !value.is_empty() {
+        return None;
+    }
+    if is_header && value.starts_with("Bearer ") {
+        return None;
+    }
+    match (value.chars().next()?, quotes) {
+        _ if !opener.is_empty() => return quoted(value, opener, start),
+        ('[', _) => return list(value, start, if quotes.is_empty() { "\"" } else { quotes }),
+        ('{', quotes) if !quotes.is_empty() => return None,
+        ('|' | '>', _) if is_block_mark(value) => return None,
+        _ => {}
+    }
+    let is_entry = begins_line(line, found.start) && (sign.len() > 1 || sign.starts_with(':'));
+    let length = match (quotes.is_empty(), is_entry, is_header) {
+        (false, ..) => until(value, &[',', '}', ']', '\n']),
+        (true, true, _) => until(value, &['\n', '\r']),
+        (true, false, true) => until(value, &['\n', '\r', '"', '\'']),
+        (true, false, false) => word(value),
+    };
+    let text = value.get(..length)?.trim_end();
+    if NO_SECRETS.contains(&text) || is_reference(text) {
+        return None;
+    }
+    let secret = Secret::plain(start, text.len())?;
+    Some(Secret {
+        quotes: bounded(quotes),
+        ..secret
+    })
+}
+
+/// A quote, unless it is so long that it would make a line much longer.
+fn bounded(quotes: &str) -> &str {
+    match quotes.len() <= LONGEST_QUOTE {
+        true => quotes,
+        false => "",
+    }
+}
+
+fn ends_with(name: &str, end: &str) -> bool {
+    let tail = name.len().checked_sub(end.len());
+    let tail = tail.and_then(|at| name.get(at..));
+    tail.is_some_and(|tail| tail.eq_ignore_ascii_case(end))
+}
+
+/// Whether the value only says where the secret is: `ENC[…]`.
+fn is_reference(value: &str) -> bool {
+    value.starts_with("ENC[") && value.find(']') == value.len().checked_sub(1)
+}
+
+/// Whether the value stands on the lines below: the mark of a block in YAML.
+pub(super) fn is_block_mark(value: &str) -> bool {
+    let mark = |c: char| matches!(c, '|' | '>' | '+' | '-') || c.is_ascii_digit();
+    value.starts_with(['|', '>']) && value.trim_end().chars().all(mark)
+}
+
+/// Whether nothing but blanks and the mark of a list is before the name that holds this place.
+pub(super) fn begins_line(line: &str, at: usize) -> bool {
+    let of_name =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '"' | '\'' | '\\');
+    let before = line.get(..at).unwrap_or("").trim_end_matches(of_name);
+    let before = before.trim_end_matches([' ', '\t', '-']);
+    before.is_empty() || before.ends_with('\n')
+}
+
+/// The quote that a value begins with, and the backslashes before it; empty for none.
+fn opening(value: &str) -> &str {
+    let slashes = value.len() - value.trim_start_matches('\\').len();
+    let end = match value.get(slashes..).and_then(|rest| rest.chars().next()) {
+        Some('"' | '\'') => slashes + 1,
+        _ => 0,
+    };
+    value.get(..end).unwrap_or("")
+}
+
+/// A value in quotes. What lacks the closing one was cut, and goes to the end.
+fn quoted<'a>(value: &'a str, opener: &str, start: usize) -> Option<Secret<'a>> {
+    let inner = value.get(opener.len()..)?;
+    let length = closing(inner, opener).unwrap_or(inner.len());
+    if inner.get(..length).is_some_and(is_reference) {
+        return None;
+    }
+    Secret::plain(start + opener.len(), length)
+}
+
+/// Where in `text` the quote is closed that `opener` has opened. More backslashes than the opener
+/// has make the quote part of the text, and so does doubling a single quote.
+fn closing(text: &str, opener: &str) -> Option<usize> {
+    let quote = opener.chars().next_back()?;
+    let outer = opener.len() - quote.len_utf8();
+    let mut slashes = 0;
+    let mut characters = text.char_indices().peekable();
+    while let Some((at, character)) = characters.next() {
+        if character == '\\' {
+            slashes += 1;
+            continue;
+        }
+        let is_end = slashes <= outer || outer == 0 && slashes % 2 == 0;
+        if character == quote && is_end {
+            let is_doubled =
+                quote == '\'' && outer == 0 && characters.next_if(|next| next.1 == quote).is_some();
+            if !is_doubled {
+                return Some(at - slashes.min(outer));
+            }
+        }
+        slashes = 0;
+    }
+    None
+}
+
+/// The items of a list in brackets, as one secret.
+fn list<'a>(value: &'a str, start: usize, quotes: &'a str) -> Option<Secret<'a>> {
+    let mut depth = 0;
+    let mut at = 0;
+    while let Some(rest) = value.get(at..).filter(|rest| !rest.is_empty()) {
+        let opener = opening(rest);
+        if !opener.is_empty() {
+            let inner = rest.get(opener.len()..)?;
+            let length = closing(inner, opener).unwrap_or(inner.len());
+            at = (at + opener.len() + length + opener.len()).min(value.len());
+            continue;
+        }
+        let character = rest.chars().next()?;
+        depth += match character {
+            '[' => 1,
+            ']' => -1,
+            _ => 0,
+        };
+        if depth == 0 {
+            let secret = Secret::plain(start + 1, at.checked_sub(1)?)?;
+            return Some(Secret {
+                quotes: bounded(quotes),
+                ..secret
+            });
+        }
+        at += character.len_utf8();
+    }
+    Secret::plain(start + 1, value.len() - 1)
+}
+
+fn until(value: &str, ends: &[char]) -> usize {
+    value.find(ends).unwrap_or(value.len())
+}
+
+/// Bytes of the word that a text begins with, without what closes something behind it.
+fn word(value: &str) -> usize {
+    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '&' | '<' | '`');
+    let end = value.find(ends).unwrap_or(value.len());
+    let text = value.get(..end).unwrap_or("");
+    let text = match value
+        .get(end..)
+        .is_some_and(|rest| rest.starts_with(['"', '\'']))
+    {
+        // These belong to the quote.
+        true => text.trim_end_matches('\\'),
+        false => text,
+    };
+    text.trim_end_matches(CLOSING).len()
+}
+
+/// Bytes of the password in what follows `scheme://user:`. It may hold what it ought not to, such
+/// as a slash, but a port is none.
+fn password_of_url(value: &str) -> Option<usize> {
+    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '`');
+    let mut characters = value.char_indices();
+    let end = characters.find(|(at, c)| *at >= LONGEST_AUTHORITY || ends(*c));
+    let url = value.get(..end.map_or(value.len(), |(at, _)| at))?;
+    let authority = url.get(..until(url, &['/', '?', '#']))?;
+    if let Some(length) = authority.rfind('@') {
+        return Some(length);
+    }
+    let is_port = authority.chars().all(|c| c.is_ascii_digit());
+    url.rfind('@').filter(|_| !is_port)
+}

@@ -1,0 +1,125 @@
+//! The table of what is a secret in a line, and how much of it may be seen.
+//!
+//! A rule either describes the shape of a secret, or what stands before one. The patterns are
+//! compiled to one automaton, which finds the leftmost of them in one pass; where the secret ends
+//! is found in `extent`. Nothing is replaced here.
+
+/// What of the text that a pattern matches is the secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// All of it.
+    Whole,
+    /// All of it up to the end of the block that it begins.
+    Block,
+    /// The word behind it.
+    Word,
+    /// The value behind it, which is that of a flag of a command line.
+    Argument,
+    /// The value behind the name and the separator that it ends with.
+    Value,
+    /// The same for headers of HTTP, whose values have blanks.
+    Header,
+    /// What stands between it and the `@` of a URL.
+    Url,
+}
+
+/// What is shown of a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Show {
+    /// Nothing.
+    Nothing,
+    /// This many asterisks, then this many characters of its end.
+    End { stars: usize, kept: usize },
+    /// The end of a token of 64 hexadecimal digits, nothing of others.
+    EndOfToken,
+}
+
+/// One rule. Earlier ones win where two match at the same place.
+#[derive(Debug)]
+pub(super) struct Rule {
+    /// A regexp; case does not count, and `SEP` stands for [`SEPARATOR`].
+    pub(super) pattern: &'static str,
+    pub(super) place: Place,
+    pub(super) show: Show,
+}
+
+/// Between a name and its value: the end of the name's quotes, a sign, and the `Some(` of text
+/// that was made for debugging.
+pub(super) const SEPARATOR: &str = r#"(?:\\*["'])?[ \t]*(?:=>|:=|==|[:=])(?:[ \t]*Some\(|[ \t]+)?"#;
+
+const fn rule(pattern: &'static str, place: Place, show: Show) -> Rule {
+    Rule {
+        pattern,
+        place,
+        show,
+    }
+}
+
+const API_KEY: Show = Show::End { stars: 28, kept: 4 };
+const APP_KEY: Show = Show::End { stars: 36, kept: 4 };
+
+/// Every rule. No pattern may begin with a repetition, or the search would read a long line again
+/// and again.
+pub(super) static RULES: &[Rule] = &[
+    rule(r"-----BEGIN [A-Z0-9 ]+-----", Place::Block, Show::Nothing),
+    rule(r"\bddapp_[a-z0-9]{34}\b", Place::Whole, APP_KEY),
+    rule(
+        r"\bDDRCM_[a-z0-9_]{5,}",
+        Place::Whole,
+        Show::End { stars: 8, kept: 5 },
+    ),
+    rule(r"\b[a-f0-9]{40}\b", Place::Whole, APP_KEY),
+    rule(r"\b[a-f0-9]{32}\b", Place::Whole, API_KEY),
+    rule(r"(?-i:\bBearer)[ \t]+", Place::Word, Show::EndOfToken),
+    rule(r#"://[^\s:/@?#\["']*:"#, Place::Url, Show::Nothing),
+    rule(
+        r"\bx-[a-z0-9_-]*(?:key|token|auth|secret)SEP",
+        Place::Header,
+        Show::Nothing,
+    ),
+    rule(
+        r"\b(?:(?:set-)?cookie|(?:proxy-)?authorization|dd-(?:api|app|application)-key|private-token|session[_-]token)SEP",
+        Place::Header,
+        Show::Nothing,
+    ),
+    rule(
+        r"--[a-z0-9-]*(?:pass|password|passwd|passphrase|token|secret|api-?key|app-?key|access-?key|private-?key)[ \t]+",
+        Place::Argument,
+        Show::Nothing,
+    ),
+    rule(r"api[_-]?keySEP", Place::Value, API_KEY),
+    rule(r"app(?:lication)?[_-]?keySEP", Place::Value, APP_KEY),
+    rule(
+        r"(?:password|passwd|passphrase|pswd|pwd)[a-z0-9_.-]*SEP",
+        Place::Value,
+        Show::Nothing,
+    ),
+    rule(
+        r"(?:(?:\b|_)pass|(?-i:[a-z]Pass))SEP",
+        Place::Value,
+        Show::Nothing,
+    ),
+    rule(r"(?:token|jwt)SEP", Place::Value, Show::Nothing),
+    rule(r"token[_-]?idSEP", Place::Value, Show::Nothing),
+    rule(
+        r"secret(?:[_-]?id|[_-]?key)?SEP",
+        Place::Value,
+        Show::Nothing,
+    ),
+    rule(
+        r"(?:access|private|consumer)[_-]?keySEP",
+        Place::Value,
+        Show::Nothing,
+    ),
+    rule(
+        r"(?:\b|_)(?:community(?:_strings?)?|auth_?key|priv_?key|authentication_key|privacy_key)SEP",
+        Place::Value,
+        Show::Nothing,
+    ),
+];
+
+/// Ends of names that say something about a password rather than what it is.
+pub(super) const ABOUT: &[&str] = &[
+    "file", "path", "dir", "stdin", "less", "policy", "length", "size", "count", "enabled",
+    "required", "type", "field", "prompt",
+];
