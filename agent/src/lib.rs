@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod event;
 pub mod forward;
+pub mod http;
 pub mod kernel;
 pub mod policy;
 pub mod probe;
