@@ -7,6 +7,7 @@
 
 pub mod connection;
 pub mod output;
+pub mod sender;
 pub mod summary;
 
 use std::fmt;

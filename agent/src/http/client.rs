@@ -117,12 +117,16 @@ impl Client {
             .method(request.method.as_str())
             .uri(uri);
         for (name, value) in &request.headers {
-            let mut value = http::HeaderValue::from_str(value)
-                .map_err(|_| Error::Header(name.clone()))?;
+            let mut value =
+                http::HeaderValue::from_str(value).map_err(|_| Error::Header(name.clone()))?;
             value.set_sensitive(true);
             builder = builder.header(name, value);
         }
-        if let Some(proxy) = self.proxy.as_ref().filter(|proxy| is_plain && forwards(proxy)) {
+        if let Some(proxy) = self
+            .proxy
+            .as_ref()
+            .filter(|proxy| is_plain && forwards(proxy))
+        {
             if proxy.username().is_some() {
                 let user = proxy.username().unwrap_or("");
                 let pair = format!("{user}:{}", proxy.password().unwrap_or(""));
@@ -201,7 +205,11 @@ fn roots(ca_file: Option<&str>) -> Result<Vec<Certificate<'static>>, Error> {
         usual.find(|path| path.exists())
     });
     let mut found = Vec::new();
-    for path in system.iter().map(PathBuf::as_path).chain(ca_file.map(Path::new)) {
+    for path in system
+        .iter()
+        .map(PathBuf::as_path)
+        .chain(ca_file.map(Path::new))
+    {
         found.extend(certificates(path)?);
     }
     match found.is_empty() {
@@ -267,7 +275,9 @@ fn base64(bytes: &[u8]) -> String {
         let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
         for place in 0..4 {
             let digit = bits >> (18 - 6 * place) & 63;
-            let digit = DIGITS.get(digit as usize).map_or('=', |byte| char::from(*byte));
+            let digit = DIGITS
+                .get(digit as usize)
+                .map_or('=', |byte| char::from(*byte));
             out.push(if place <= group.len() { digit } else { '=' });
         }
     }

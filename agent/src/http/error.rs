@@ -81,7 +81,9 @@ impl Error {
             ureq::Error::Protocol(_) => {
                 "what answers does not speak HTTP/1.1; check scheme and port".to_owned()
             }
-            ureq::Error::LargeResponseHeader(..) => "the header of the answer is too long".to_owned(),
+            ureq::Error::LargeResponseHeader(..) => {
+                "the header of the answer is too long".to_owned()
+            }
             _ => "the request failed".to_owned(),
         };
         Error::Failed {
@@ -103,7 +105,10 @@ fn phase_of(phase: Timeout) -> &'static str {
 
 /// `proxy server responded 407/407` and the like.
 fn of_proxy(reason: &str) -> String {
-    let status = reason.rsplit('/').next().and_then(|s| s.parse::<u16>().ok());
+    let status = reason
+        .rsplit('/')
+        .next()
+        .and_then(|s| s.parse::<u16>().ok());
     match status {
         Some(407) => proxy_refused(),
         Some(status) => format!("the proxy refused to connect (status {status})"),
@@ -188,7 +193,10 @@ mod tests {
         let invalid = rustls::Error::InvalidCertificate;
         let cases = [
             (ureq::Error::HostNotFound, "cannot be resolved"),
-            (ureq::Error::Timeout(Timeout::Connect), "timed out while connecting"),
+            (
+                ureq::Error::Timeout(Timeout::Connect),
+                "timed out while connecting",
+            ),
             (
                 ureq::Error::ConnectProxyFailed("proxy server responded 407/407".into()),
                 "the user or the password (status 407)",
@@ -202,12 +210,27 @@ mod tests {
                 "did not answer",
             ),
             (tls(invalid(CertificateError::Expired)), "has expired"),
-            (tls(invalid(CertificateError::NotValidForName)), "another name"),
+            (
+                tls(invalid(CertificateError::NotValidForName)),
+                "another name",
+            ),
             (tls(invalid(CertificateError::UnknownIssuer)), "tls_ca_file"),
-            (ureq::Error::Rustls(invalid(CertificateError::UnknownIssuer)), "skip_ssl_validation"),
-            (ureq::Error::Io(io::ErrorKind::ConnectionRefused.into()), "refused"),
-            (ureq::Error::Io(io::ErrorKind::UnexpectedEof.into()), "closed before the answer"),
-            (ureq::Error::Io(io::Error::from_raw_os_error(24)), "Too many open files"),
+            (
+                ureq::Error::Rustls(invalid(CertificateError::UnknownIssuer)),
+                "skip_ssl_validation",
+            ),
+            (
+                ureq::Error::Io(io::ErrorKind::ConnectionRefused.into()),
+                "refused",
+            ),
+            (
+                ureq::Error::Io(io::ErrorKind::UnexpectedEof.into()),
+                "closed before the answer",
+            ),
+            (
+                ureq::Error::Io(io::Error::from_raw_os_error(24)),
+                "os error 24",
+            ),
         ];
         for (error, expected) in cases {
             let sentence = Error::of_ureq(&error, "h.example:1").to_string();

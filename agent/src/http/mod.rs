@@ -56,4 +56,6 @@ pub fn send(transport: &Transport, request: &Request) -> Result<Answer, Error> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod testing;
+#[cfg(test)]
+pub(crate) mod tests;

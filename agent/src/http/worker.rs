@@ -146,7 +146,9 @@ impl Worker {
             }
             (Err(error), _) => {
                 self.stop();
-                Err(format!("the process that makes requests has ended: {error}"))
+                Err(format!(
+                    "the process that makes requests has ended: {error}"
+                ))
             }
         };
         self.until = None;
@@ -195,6 +197,7 @@ fn start() -> io::Result<(StdStream, Option<Child>)> {
 impl Running {
     fn start(start: Start, registry: &Registry, token: Token) -> io::Result<Running> {
         let (socket, child) = start()?;
+        socket.set_nonblocking(true)?;
         let mut running = Running {
             child,
             socket: UnixStream::from_std(socket),
