@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod event;
 pub mod forward;
+pub mod http;
 pub mod ipc;
 pub mod kernel;
 pub mod logger;

@@ -424,6 +424,14 @@ pub static COMMANDS: &[Command] = &[
         run: runtime::hash_worker,
     },
     Command {
+        words: &["http-worker"],
+        roles: AGENT,
+        flags: &[],
+        raw: true,
+        help: "",
+        run: runtime::http_worker,
+    },
+    Command {
         words: &["self-test-trigger"],
         roles: AGENT,
         flags: &[],

@@ -1,10 +1,11 @@
-//! The hidden commands that system-probe starts: for its self-test, and for hashing files.
+//! The hidden commands that roles start: for the self-test, for hashing files, and for HTTP.
 
 use std::io;
 
 use super::exit::Exit;
 use super::parse::Arguments;
 use super::print;
+use crate::http::serve;
 use crate::probe::{runner, worker};
 
 /// Reads the events of a self-test from the event socket.
@@ -20,6 +21,11 @@ pub fn self_test_trigger(arguments: &Arguments) -> Exit {
 /// Hashes the files that it is asked for.
 pub fn hash_worker(_: &Arguments) -> Exit {
     ended(worker::run())
+}
+
+/// Makes the HTTP requests that it is asked for.
+pub fn http_worker(_: &Arguments) -> Exit {
+    ended(serve::run())
 }
 
 fn ended(result: io::Result<()>) -> Exit {
