@@ -77,7 +77,7 @@ impl Settings {
 
     /// What the names in files and environment are worth saying.
     fn judge_names(&mut self, layers: &[Layer], environment: &BTreeMap<String, String>) {
-        let names = Names::new();
+        let names = Names::collect();
         let mut idle = BTreeSet::new();
         for layer in layers {
             self.warnings.extend(layer.warnings.iter().cloned());

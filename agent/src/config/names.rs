@@ -76,7 +76,7 @@ pub struct Names(BTreeMap<String, &'static Key>);
 
 impl Names {
     /// Collects them from the table.
-    pub fn new() -> Names {
+    pub fn collect() -> Names {
         let named = |key: &&'static Key| {
             let key = *key;
             key.names().map(move |name| (name, key))
@@ -269,7 +269,7 @@ mod tests {
     fn judge(text: &str) -> (Vec<String>, BTreeSet<String>) {
         let layer = Layer::from_text(Path::new("x.yaml"), text.to_owned()).unwrap();
         let mut idle = BTreeSet::new();
-        (Names::new().judge_file(&layer, &mut idle), idle)
+        (Names::collect().judge_file(&layer, &mut idle), idle)
     }
 
     #[test]
@@ -367,7 +367,7 @@ mod tests {
         for (variable, value, expected, without_effect) in cases {
             let environment = BTreeMap::from([(variable.to_owned(), value.to_owned())]);
             let mut idle = BTreeSet::new();
-            let warnings = Names::new().judge_environment(&environment, &mut idle);
+            let warnings = Names::collect().judge_environment(&environment, &mut idle);
             assert_eq!(idle.len(), without_effect, "{variable}");
             match warnings.as_slice() {
                 [] => assert_eq!(expected, "", "{variable}"),
