@@ -19,7 +19,7 @@ use crate::report::{ensure, Failure, Outcome, Report};
 use crate::scratch::{self, patience, wait_for};
 
 /// Numbers that are made before they are looked for: what the wire between the roles holds.
-const STEP: usize = 200;
+const STEP: usize = 100;
 const STEPS: usize = 10;
 
 /// Runs the tests of this file.
