@@ -9,7 +9,7 @@ use std::process::Command;
 
 use crate::finished::finish;
 use crate::report::{ensure, Failure, Outcome};
-use crate::scratch::patience;
+use crate::scratch::{self, patience};
 
 /// Seconds for one run of openssl.
 const SECONDS: u64 = 20;
@@ -44,6 +44,10 @@ pub(crate) struct Certificates {
 impl Certificates {
     /// Makes all of them in an existing directory.
     pub(crate) fn make(directory: &Path) -> Result<Certificates, Failure> {
+        if scratch::in_vm() {
+            let sentence = "the virtual machine has no openssl";
+            return Err(Failure::NotApplicable(sentence.to_owned()));
+        }
         let maker = Maker { directory };
         maker.prepare()?;
         Ok(Certificates {

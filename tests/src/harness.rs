@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -83,6 +83,11 @@ impl Launch {
     /// The directory of the policies.
     pub(crate) fn policies(&self) -> PathBuf {
         self.home.join("policies")
+    }
+
+    /// Where its sockets, locks and spool will be.
+    pub(crate) fn run_path(&self) -> PathBuf {
+        self.home.join("run")
     }
 
     /// Lets the policy that is built in load as well.
@@ -289,12 +294,12 @@ impl Agent {
 
     /// What system-probe itself answers to `status`; `None` when it does not.
     pub(crate) fn command_status(&self) -> Option<Value> {
-        let mut client = Client::connect(&self.command_socket(), patience(EVENT_SECONDS)).ok()?;
-        client
-            .ask(r#"{"command":"status"}"#)
-            .ok()?
-            .get("status")
-            .cloned()
+        status_from(&self.command_socket())
+    }
+
+    /// What the security-agent role itself answers to `status`; `None` when it does not.
+    pub(crate) fn agent_status(&self) -> Option<Value> {
+        status_from(&self.run_path().join("security-agent.sock"))
     }
 
     /// Waits until `status` ends with 0.
@@ -326,6 +331,12 @@ impl Agent {
     /// The lines printed so far.
     pub(crate) fn lines(&self) -> Vec<Line> {
         lock(&self.output).lines.clone()
+    }
+
+    /// The lines printed so far without the first `skipped` ones.
+    pub(crate) fn lines_after(&self, skipped: usize) -> Vec<Line> {
+        let output = lock(&self.output);
+        output.lines.get(skipped..).unwrap_or_default().to_vec()
     }
 
     /// The lines printed so far that are no JSON objects.
@@ -432,6 +443,12 @@ impl Drop for Agent {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
     }
+}
+
+fn status_from(socket: &Path) -> Option<Value> {
+    let mut client = Client::connect(socket, patience(EVENT_SECONDS)).ok()?;
+    let answer = client.ask(r#"{"command":"status"}"#).ok()?;
+    answer.get("status").cloned()
 }
 
 /// The rule that an event is of; empty for what is no event.

@@ -23,6 +23,8 @@ pub(crate) use request::Request;
 pub(crate) enum Behaviour {
     /// An answer with this code and these further headers.
     Status(u16, Vec<(&'static str, String)>),
+    /// 413 when the body has more bytes than this, 202 otherwise.
+    TooLarge(usize),
     /// No answer before [`HttpServer::release`]; 202 then.
     Hang,
     /// The request is read and the connection reset.

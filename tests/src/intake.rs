@@ -183,3 +183,76 @@ impl Envelope {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::write::GzEncoder;
+    use flate2::Compression;
+    use serde_json::json;
+    use std::io::Write;
+
+    fn envelope() -> Value {
+        json!({
+            "message": "{\"event_id\":\"0-1\",\"agent\":{\"rule_id\":\"a\"}}",
+            "status": "info", "service": "runtime-security-agent", "timestamp": 1,
+            "hostname": "h", "ddsource": "runtime-security-agent", "ddtags": "rule_id:a,type:open",
+        })
+    }
+
+    fn delivered(envelope: &Value) -> Delivered {
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        packed
+            .write_all(json!([envelope]).to_string().as_bytes())
+            .unwrap();
+        let headers = [
+            ("dd-api-key", API_KEY),
+            ("content-type", "application/json"),
+            ("content-encoding", "gzip"),
+            ("dd-evp-origin", "cloud-workload-security"),
+            ("dd-evp-origin-version", "1"),
+            ("user-agent", "datadog-agent/1"),
+        ];
+        Delivered {
+            method: "POST".to_owned(),
+            uri: PATH.to_owned(),
+            headers: headers
+                .map(|(name, value)| (name, value.to_owned()))
+                .to_vec(),
+            body: packed.finish().unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_batch_as_it_should_be_is_accepted_and_read() {
+        let one = delivered(&envelope());
+        one.expect_well_formed().unwrap();
+        let envelopes = one.envelopes().unwrap();
+        assert_eq!(envelopes.first().unwrap().event["agent"]["rule_id"], "a");
+    }
+
+    #[test]
+    fn every_part_of_a_batch_is_looked_at() {
+        for part in [
+            "message",
+            "status",
+            "service",
+            "timestamp",
+            "hostname",
+            "ddsource",
+            "ddtags",
+        ] {
+            let mut bad = envelope();
+            bad[part] = json!("");
+            assert!(delivered(&bad).expect_well_formed().is_err(), "{part}");
+        }
+        for header in HEADERS {
+            let mut bad = delivered(&envelope());
+            bad.headers.retain(|(name, _)| name != header);
+            assert!(bad.expect_well_formed().is_err(), "{header}");
+        }
+        let mut bad = delivered(&envelope());
+        bad.uri = "/v1/input".to_owned();
+        assert!(bad.expect_well_formed().is_err());
+    }
+}

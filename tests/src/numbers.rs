@@ -87,6 +87,11 @@ impl Tally {
             .count()
     }
 
+    /// Whether this number has come.
+    pub(crate) fn has(&self, number: usize) -> bool {
+        self.times.get(number).is_some_and(|times| *times > 0)
+    }
+
     /// How many numbers have come.
     pub(crate) fn arrived(&self) -> usize {
         self.times.len() - self.missing_below(self.times.len())

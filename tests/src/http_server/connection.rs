@@ -48,19 +48,10 @@ fn answer(
     shared: &Shared,
 ) -> io::Result<bool> {
     match behaviour {
-        Behaviour::Status(code, headers) => {
-            let request_is_last = request.is_last();
-            put_down(shared, request, (200..300).contains(&code));
-            let mut text = format!("HTTP/1.1 {code} Scripted\r\nContent-Length: 0\r\n");
-            if request_is_last {
-                text.push_str("Connection: close\r\n");
-            }
-            for (name, value) in headers {
-                text.push_str(&format!("{name}: {value}\r\n"));
-            }
-            text.push_str("\r\n");
-            stream.write_all(text.as_bytes())?;
-            Ok(true)
+        Behaviour::Status(code, headers) => respond(stream, (code, &headers), request, shared),
+        Behaviour::TooLarge(most) => {
+            let code = if request.body.len() > most { 413 } else { 202 };
+            respond(stream, (code, &[]), request, shared)
         }
         Behaviour::Hang if shared.wait_for_release() => {
             put_down(shared, request, true);
@@ -91,6 +82,26 @@ fn answer(
             Ok(true)
         }
     }
+}
+
+/// A whole answer without a body.
+fn respond(
+    mut stream: &TcpStream,
+    (code, headers): (u16, &[(&str, String)]),
+    request: Request,
+    shared: &Shared,
+) -> io::Result<bool> {
+    let mut text = format!("HTTP/1.1 {code} Scripted\r\nContent-Length: 0\r\n");
+    if request.is_last() {
+        text.push_str("Connection: close\r\n");
+    }
+    for (name, value) in headers {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    text.push_str("\r\n");
+    put_down(shared, request, (200..300).contains(&code));
+    stream.write_all(text.as_bytes())?;
+    Ok(true)
 }
 
 fn put_down(shared: &Shared, request: Request, accepted: bool) {

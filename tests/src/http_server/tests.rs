@@ -42,6 +42,8 @@ fn each_request_meets_what_is_queued_for_it() {
         (Behaviour::Status(429, retry_after), "Retry-After: 7\r\n", 0),
         (Behaviour::status(500), "HTTP/1.1 500 ", 0),
         (Behaviour::HalfAnswer, "HTTP/1.1 202 ", 0),
+        (Behaviour::TooLarge(2), "HTTP/1.1 413 ", 0),
+        (Behaviour::TooLarge(3), "HTTP/1.1 202 ", 1),
         (Behaviour::Slow(Duration::from_millis(1)), "\r\n\r\n", 1),
         (Behaviour::status(200), "HTTP/1.1 200 ", 1),
     ];

@@ -1,0 +1,336 @@
+//! Delivery: whatever the intake does and whoever is killed, every number arrives at least once.
+
+use std::time::Duration;
+
+use nix::sys::signal::{kill, Signal};
+use nix::unistd::Pid;
+use serde_json::{json, Value};
+
+use crate::delivery::{self, delivery_status, expect_below, pour, take, waiting, ENDPOINTS};
+use crate::harness::{rule_of, Agent, Launch};
+use crate::http_server::{Behaviour, HttpServer};
+use crate::intake::{Intake, API_KEY};
+use crate::nginx::Nginx;
+use crate::numbers::{Numbers, Tally};
+use crate::report::{ensure, Failure, Outcome, Report};
+use crate::scratch::{self, patience, wait_for};
+
+/// Numbers that are sent to an intake that is away for a third of them.
+const MANY: usize = 100_000;
+const SOME: usize = 6_000;
+const SOME_IN_VM: usize = 600;
+/// Times that each role is killed.
+const KILLS: usize = 3;
+/// Seconds for everything that waits to arrive.
+const ARRIVE_SECONDS: u64 = 60;
+/// Seconds for a killed role to be back.
+const BACK_SECONDS: u64 = 10;
+
+/// Runs the tests of this file.
+pub(crate) fn run(report: &mut Report) {
+    report.case("delivery_outage", outage);
+    report.case("delivery_faults", faults);
+    report.case("delivery_kill_security_agent", kill_security_agent);
+    report.case("delivery_kill_system_probe", kill_system_probe);
+    report.case("delivery_hanging", hanging);
+    report.case("delivery_several", several);
+    report.case("delivery_self_test", self_test);
+}
+
+fn some() -> usize {
+    match scratch::in_vm() {
+        true => SOME_IN_VM,
+        false => SOME,
+    }
+}
+
+fn arrival() -> Duration {
+    patience(ARRIVE_SECONDS)
+}
+
+fn tell(tally: &Tally) {
+    println!(
+        "figure: {} numbers arrived, {} came again",
+        tally.arrived(),
+        tally.duplicates()
+    );
+}
+
+/// nginx is stopped while a third of the events comes. The spool has room for all of them.
+fn outage() -> Outcome {
+    let mut nginx = Nginx::start(None)?;
+    let numbers = Numbers::new()?;
+    let mut tally = numbers.tally(MANY);
+    let agent = delivery::launch("outage", &numbers, &nginx.url("127.0.0.1"))?
+        .env("DD_RUNTIME_SECURITY_CONFIG_SPOOL_MAX_SIZE", "512Mb")
+        .start()?;
+    let (first, second) = (MANY / 3, MANY / 3 * 2);
+    pour(&agent, &numbers, 0..first)?;
+    expect_below(first, &mut tally, &mut nginx, arrival())?;
+    nginx.stop()?;
+    pour(&agent, &numbers, first..second)?;
+    let kept = waiting(&agent).ok_or("status does not say how many events wait")?;
+    ensure(kept >= (second - first) as u64, || {
+        format!("only {kept} events wait for the stopped intake")
+    })?;
+    nginx.resume()?;
+    pour(&agent, &numbers, second..MANY)?;
+    expect_below(MANY, &mut tally, &mut nginx, arrival())?;
+    tell(&tally);
+    expect_nothing_waits(&agent)
+}
+
+fn expect_nothing_waits(agent: &Agent) -> Outcome {
+    let empty = wait_for(patience(10), || (waiting(agent)? == 0).then_some(()));
+    ensure(empty.is_some(), || {
+        format!("all arrived, and status says {:?}", delivery_status(agent))
+    })
+}
+
+/// Everything that can go wrong with an answer, one after the other.
+fn all_faults() -> Vec<Behaviour> {
+    let retry_after = || vec![("Retry-After", "1".to_owned())];
+    vec![
+        Behaviour::status(500),
+        Behaviour::status(202),
+        Behaviour::Status(429, retry_after()),
+        // A single event is smaller, a full batch is not.
+        Behaviour::TooLarge(4_000),
+        Behaviour::status(202),
+        Behaviour::status(403),
+        Behaviour::status(401),
+        Behaviour::Reset,
+        Behaviour::status(202),
+        Behaviour::HalfAnswer,
+        Behaviour::Slow(Duration::from_millis(5)),
+        Behaviour::Status(503, retry_after()),
+        Behaviour::Status(301, vec![("Location", "http://127.0.0.1:1/".to_owned())]),
+        Behaviour::status(202),
+        Behaviour::Hang,
+        Behaviour::status(404),
+    ]
+}
+
+fn faults() -> Outcome {
+    let mut server = HttpServer::start()?;
+    let numbers = Numbers::new()?;
+    let end = some();
+    let mut tally = numbers.tally(end);
+    let agent = delivery::launch("faults", &numbers, &server.url())?
+        .env(&format!("{ENDPOINTS}READ_TIMEOUT"), "1s")
+        .env(&format!("{ENDPOINTS}BATCH_MAX_SIZE"), "100")
+        .start()?;
+    server.then(all_faults());
+    let half = end / 2;
+    pour(&agent, &numbers, 0..half)?;
+    expect_below(half, &mut tally, &mut server, arrival())?;
+    let met = wait_for(arrival(), || (server.still_queued() == 0).then_some(()));
+    // Which are left is of no interest: there were more batches than faults.
+    ensure(met.is_some(), || {
+        format!("{} faults were met by no request", server.still_queued())
+    })?;
+    server.release();
+    server.down();
+    pour(&agent, &numbers, half..end)?;
+    server.up()?;
+    expect_below(end, &mut tally, &mut server, arrival())?;
+    tell(&tally);
+    println!(
+        "figure: {} requests were refused",
+        server.take_others().len()
+    );
+    expect_nothing_waits(&agent)?;
+    ensure(delivery::dropped(&agent) == Some(0), || {
+        format!("events were dropped: {:?}", delivery_status(&agent))
+    })
+}
+
+fn roles(agent: &Agent) -> Result<(i32, i32), Failure> {
+    Ok(wait_for(patience(5), || agent.roles()).ok_or("the roles do not say their pids")?)
+}
+
+/// Kills a role and waits until it is another process that answers.
+fn kill_role(agent: &Agent, choose: impl Fn((i32, i32)) -> i32) -> Outcome {
+    let before = choose(roles(agent)?);
+    kill(Pid::from_raw(before), Signal::SIGKILL)?;
+    let back = wait_for(patience(BACK_SECONDS), || {
+        let now = choose(agent.roles()?);
+        let up = matches!(agent.status(), Ok((Some(0), _)));
+        (now != before && up && agent.agent_status().is_some()).then_some(())
+    });
+    ensure(back.is_some(), || {
+        format!("the role is not back; log: {}", agent.log())
+    })
+}
+
+/// Killed while events are under way: system-probe keeps what was not acknowledged, the spool what
+/// was.
+fn kill_security_agent() -> Outcome {
+    let mut server = HttpServer::start()?;
+    let numbers = Numbers::new()?;
+    let step = some() / (2 * KILLS);
+    let end = step * 2 * KILLS;
+    let mut tally = numbers.tally(end);
+    let agent = delivery::launch("kill-agent", &numbers, &server.url())?.start()?;
+    for round in 0..KILLS {
+        let start = round * 2 * step;
+        pour(&agent, &numbers, start..start + step)?;
+        // Not waited for: it dies with these somewhere on their way.
+        numbers.open(start + step..start + step + step.min(200))?;
+        kill_role(&agent, |(_, agent)| agent)?;
+        pour(
+            &agent,
+            &numbers,
+            start + step + step.min(200)..start + 2 * step,
+        )?;
+        expect_below(start + 2 * step, &mut tally, &mut server, arrival())?;
+    }
+    tell(&tally);
+    ensure(tally.arrived() == end, || tally.summary())?;
+    expect_nothing_waits(&agent)
+}
+
+/// Killed once its events have been taken: what it had in memory is lost with it.
+fn kill_system_probe() -> Outcome {
+    let mut server = HttpServer::start()?;
+    let numbers = Numbers::new()?;
+    let step = some() / (KILLS + 1);
+    let mut tally = numbers.tally(step * (KILLS + 1));
+    let agent = delivery::launch("kill-probe", &numbers, &server.url())?.start()?;
+    server.down();
+    for round in 0..KILLS {
+        pour(&agent, &numbers, round * step..(round + 1) * step)?;
+        kill_role(&agent, |(probe, _)| probe)?;
+        expect_watched_again(&agent, &numbers)?;
+    }
+    pour(&agent, &numbers, KILLS * step..(KILLS + 1) * step)?;
+    server.up()?;
+    expect_below((KILLS + 1) * step, &mut tally, &mut server, arrival())?;
+    tell(&tally);
+    expect_nothing_waits(&agent)
+}
+
+/// A new system-probe has the rule, and security-agent is connected to it.
+fn expect_watched_again(agent: &Agent, numbers: &Numbers) -> Outcome {
+    let received = || agent.agent_status()?["received"].as_u64();
+    let before = wait_for(patience(5), received).ok_or("security-agent does not answer")?;
+    let seen = wait_for(patience(BACK_SECONDS), || {
+        // A number that nobody counts.
+        numbers.open(999_999..1_000_000).ok()?;
+        received().filter(|now| *now > before)
+    });
+    ensure(seen.is_some(), || {
+        format!(
+            "nothing comes from the new system-probe; log: {}",
+            agent.log()
+        )
+    })
+}
+
+/// An intake that takes requests and never answers slows nothing down and fills no memory.
+fn hanging() -> Outcome {
+    let mut server = HttpServer::start()?;
+    server.always(Behaviour::Hang);
+    let numbers = Numbers::new()?;
+    let end = some();
+    let mut tally = numbers.tally(end);
+    let agent = delivery::launch("hanging", &numbers, &server.url())?
+        .env(&format!("{ENDPOINTS}READ_TIMEOUT"), "60s")
+        .start()?;
+    numbers.open(0..1)?;
+    let hangs = wait_for(patience(10), || (server.hanging() > 0).then_some(()));
+    ensure(hangs.is_some(), || {
+        format!("no request came; log: {}", agent.log())
+    })?;
+    pour(&agent, &numbers, 1..end)?;
+    ensure(server.hanging() > 0, || "nothing hangs any more".to_owned())?;
+    let slow = agent
+        .command_status()
+        .and_then(|status| status["slow_turns"].as_u64());
+    let memory = agent.agent_status().map(|status| status["memory"].clone());
+    println!("figure: {slow:?} slow turns of the probe loop, memory of security-agent {memory:?}");
+    server.always(Behaviour::status(202));
+    server.release();
+    expect_below(end, &mut tally, &mut server, arrival())?;
+    tell(&tally);
+    Ok(())
+}
+
+/// One endpoint that hangs does not stop another.
+fn several() -> Outcome {
+    let mut good = HttpServer::start()?;
+    let mut bad = HttpServer::start()?;
+    bad.always(Behaviour::Hang);
+    let numbers = Numbers::new()?;
+    let end = some();
+    let (mut of_good, mut of_bad) = (numbers.tally(end), numbers.tally(end));
+    let additional = json!([{ "api_key": API_KEY, "Host": bad.url() }]);
+    let agent = delivery::launch("several", &numbers, &good.url())?
+        .env(
+            &format!("{ENDPOINTS}ADDITIONAL_ENDPOINTS"),
+            &additional.to_string(),
+        )
+        .start()?;
+    pour(&agent, &numbers, 0..end)?;
+    expect_below(end, &mut of_good, &mut good, arrival())?;
+    take(&mut of_bad, &mut bad)?;
+    ensure(of_bad.arrived() == 0, || "the bad one accepted".to_owned())?;
+    bad.always(Behaviour::status(202));
+    bad.release();
+    expect_below(end, &mut of_bad, &mut bad, arrival())
+}
+
+/// A self-test that somebody typed reaches standard output and intake; cases_self_test looks at the
+/// event socket.
+fn self_test() -> Outcome {
+    let mut server = HttpServer::start()?;
+    let agent = Launch::new("self-test")?
+        .default_policy()
+        .env("DD_API_KEY", API_KEY)
+        .env(&format!("{ENDPOINTS}LOGS_DD_URL"), &server.url())
+        .env(&format!("{ENDPOINTS}BATCH_WAIT"), "100ms")
+        .start()?;
+    let is_test = |event: &Value| rule_of(event) == "self_test";
+    let printed = || {
+        agent
+            .lines()
+            .iter()
+            .filter(|line| is_test(&line.event))
+            .count()
+    };
+    // That of the start is not the one that is meant.
+    let first = wait_for(patience(30), || Some(printed()).filter(|count| *count > 0));
+    let first = first.ok_or("the self-test of the start was not printed")?;
+    let done = agent.command(&["runtime", "self-test"])?;
+    ensure(done.code == Some(0), || done.said())?;
+    let both = wait_for(patience(10), || (printed() > first).then_some(()));
+    ensure(both.is_some(), || "it was not printed".to_owned())?;
+    let mut arrived = 0;
+    let mut wrong = None;
+    wait_for(patience(20), || {
+        match count_self_tests(&mut server) {
+            Ok(count) => arrived += count,
+            Err(failure) => wrong = Some(failure),
+        }
+        (arrived > first || wrong.is_some()).then_some(())
+    });
+    match wrong {
+        Some(failure) => Err(failure),
+        None => ensure(arrived > first, || {
+            format!("{arrived} arrived, {} were printed", printed())
+        }),
+    }
+}
+
+fn count_self_tests(intake: &mut dyn Intake) -> Result<usize, Failure> {
+    let mut count = 0;
+    for delivered in intake.take()? {
+        delivered.expect_well_formed()?;
+        let envelopes = delivered.envelopes()?;
+        let tests = envelopes
+            .iter()
+            .filter(|one| rule_of(&one.event) == "self_test");
+        count += tests.count();
+    }
+    Ok(count)
+}

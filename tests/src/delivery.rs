@@ -1,0 +1,140 @@
+//! Agents that send numbered events to an intake: how they are set up, how events are made at a
+//! pace that loses none in front of the spool, and how the numbers are waited for.
+
+use std::fs::OpenOptions;
+use std::ops::Range;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::harness::{Agent, Launch};
+use crate::intake::{Intake, API_KEY};
+use crate::numbers::{Numbers, Tally};
+use crate::report::{ensure, Failure, Outcome};
+use crate::scratch::{patience, wait_for};
+
+/// Events that are made before the agent is asked whether it has them: half of what the wire
+/// between the roles holds when an event has 4 KB.
+const STEP: usize = 500;
+/// Seconds for such a step to be in the spool.
+const STEP_SECONDS: u64 = 20;
+/// Section of the keys about intakes, as in the environment.
+pub(crate) const ENDPOINTS: &str = "DD_RUNTIME_SECURITY_CONFIG_ENDPOINTS_";
+
+/// An agent with the rule of the numbers whose intake is there. It sends soon and tries again
+/// soon; what it prints is thrown away, because there is a lot of it.
+pub(crate) fn launch(name: &str, numbers: &Numbers, url: &str) -> Result<Launch, Failure> {
+    let mut launch = Launch::new(name)?
+        .policy("numbers.policy", numbers.policy())?
+        .stdout(OpenOptions::new().write(true).open("/dev/null")?)
+        .env("DD_API_KEY", API_KEY);
+    for (key, value) in [
+        ("LOGS_DD_URL", url),
+        ("BATCH_WAIT", "100ms"),
+        ("SENDER_BACKOFF_BASE", "100ms"),
+        ("SENDER_BACKOFF_MAX", "1s"),
+    ] {
+        launch = launch.env(&format!("{ENDPOINTS}{key}"), value);
+    }
+    Ok(launch)
+}
+
+/// Makes an event for each of these numbers and sees that security-agent took them all.
+pub(crate) fn pour(agent: &Agent, numbers: &Numbers, range: Range<usize>) -> Outcome {
+    let received = || agent.agent_status()?["received"].as_u64();
+    for start in range.clone().step_by(STEP) {
+        let end = range.end.min(start + STEP);
+        let before = wait_for(patience(STEP_SECONDS), received)
+            .ok_or_else(|| format!("security-agent does not answer; log: {}", agent.log()))?;
+        numbers.open(start..end)?;
+        let wanted = before + (end - start) as u64;
+        let taken = wait_for(patience(STEP_SECONDS), || {
+            received().filter(|now| *now >= wanted)
+        });
+        ensure(taken.is_some(), || {
+            format!(
+                "of {} events {:?} were taken; log: {}",
+                end - start,
+                received().map(|now| now.saturating_sub(before)),
+                agent.log()
+            )
+        })?;
+    }
+    Ok(())
+}
+
+/// Waits until every number below `end` has arrived; each request on the way is looked at.
+pub(crate) fn expect_below(
+    end: usize,
+    tally: &mut Tally,
+    intake: &mut dyn Intake,
+    limit: Duration,
+) -> Outcome {
+    let mut wrong = None;
+    wait_for(limit, || {
+        wrong = take(tally, intake).err();
+        (wrong.is_some() || tally.missing_below(end) == 0).then_some(())
+    });
+    match wrong {
+        Some(failure) => Err(failure),
+        None => ensure(tally.missing_below(end) == 0, || tally.summary()),
+    }
+}
+
+/// Counts what has arrived so far.
+pub(crate) fn take(tally: &mut Tally, intake: &mut dyn Intake) -> Outcome {
+    for delivered in intake.take()? {
+        delivered.expect_well_formed()?;
+        for envelope in delivered.envelopes()? {
+            tally.add(&envelope.event);
+        }
+    }
+    Ok(())
+}
+
+/// What security-agent says of its spool and endpoints.
+pub(crate) fn delivery_status(agent: &Agent) -> Option<Value> {
+    agent.agent_status()?.get("delivery").cloned()
+}
+
+/// Events that wait for the first endpoint.
+pub(crate) fn waiting(agent: &Agent) -> Option<u64> {
+    delivery_status(agent)?["endpoints"][0]["waiting_events"].as_u64()
+}
+
+/// The sum of all counters of dropped events, of spool and endpoints.
+pub(crate) fn dropped(agent: &Agent) -> Option<u64> {
+    Some(sum_of_dropped(&delivery_status(agent)?))
+}
+
+fn sum_of_dropped(value: &Value) -> u64 {
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| match value.as_u64() {
+                Some(count) if name.starts_with("dropped") => count,
+                _ => sum_of_dropped(value),
+            })
+            .sum(),
+        Value::Array(items) => items.iter().map(sum_of_dropped).sum(),
+        _ => 0,
+    }
+}
+
+/// Waits until what security-agent says of delivery holds all of these words, in small letters.
+pub(crate) fn expect_status_words(agent: &Agent, words: &[&str], limit: Duration) -> Outcome {
+    let said = || {
+        delivery_status(agent).map_or_else(String::new, |status| status.to_string().to_lowercase())
+    };
+    let told = wait_for(limit, || {
+        let said = said();
+        words.iter().all(|word| said.contains(word)).then_some(())
+    });
+    ensure(told.is_some(), || {
+        format!(
+            "status does not say {words:?}: {}; log: {}",
+            said(),
+            agent.log()
+        )
+    })
+}
