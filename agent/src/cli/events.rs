@@ -31,10 +31,15 @@ impl fmt::Display for Error {
         match self {
             Error::Socket(socket, error) => {
                 let advice = match error.kind() {
-                    ErrorKind::PermissionDenied => "run this as root or as a member of the group dd-agent",
+                    ErrorKind::PermissionDenied => {
+                        "run this as root or as a member of the group dd-agent"
+                    }
                     _ => "start the agent (`security-agent run` or `system-probe run`)",
                 };
-                write!(f, "the event socket {socket} cannot be read: {error}; {advice}")
+                write!(
+                    f,
+                    "the event socket {socket} cannot be read: {error}; {advice}"
+                )
             }
             Error::Connection(error) => write!(f, "{error}"),
         }
@@ -45,7 +50,9 @@ impl fmt::Display for Error {
 pub fn main(arguments: &Arguments) -> Exit {
     let settings = settings::of_client(arguments);
     let view = View {
-        rule: arguments.value(&RULE).map(|rule| rule.to_string_lossy().into_owned()),
+        rule: arguments
+            .value(&RULE)
+            .map(|rule| rule.to_string_lossy().into_owned()),
         json: arguments.has(&JSON_LINES) || !terminal::stdout_is_terminal(),
         colour: !arguments.has(&NO_COLOR) && std::env::var_os("NO_COLOR").is_none(),
     };

@@ -7,7 +7,8 @@
 use super::exit::Exit;
 use super::parse::Arguments;
 use super::{
-    config, events, policy, policy_eval, policy_fields, policy_test, role_start, run, runtime, self_test, status, version,
+    config, events, policy, policy_eval, policy_fields, policy_test, role_start, run, runtime,
+    self_test, status, version,
 };
 
 /// What the binary was called as.

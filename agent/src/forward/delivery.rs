@@ -3,20 +3,34 @@
 //! Lines of events enter the spool; each endpoint's sender reads from it where that endpoint is,
 //! and tells it what was accepted. Without an endpoint there is no spool.
 
+use std::io;
 use std::time::{Duration, Instant, SystemTime};
 
 use mio::{Registry, Token};
 use serde_json::{json, Value};
 
-use super::sender::{self, Endpoint, Sender};
-use super::spool::{self, Spool};
+use super::sender::{Endpoint, Sender, Source};
+use super::spool::{self, Pending, Record, Spool};
 use crate::config::{keys, Settings};
-use crate::event::HostInfo;
 
 /// Directory of the spool below the run path.
 const DIRECTORY: &str = "spool";
 /// Between two looks after bounds and disk.
 const MAINTENANCE: Duration = Duration::from_secs(1);
+
+impl Source for Spool {
+    fn pending(&self, consumer: usize) -> Pending {
+        Spool::pending(self, consumer)
+    }
+
+    fn read(&mut self, consumer: usize, max_records: usize, max_bytes: usize) -> Vec<Record> {
+        Spool::read(self, consumer, max_records, max_bytes)
+    }
+
+    fn accept(&mut self, consumer: usize, through: u64) {
+        Spool::accept(self, consumer, through);
+    }
+}
 
 /// The spool and what reads it.
 pub(super) struct Delivery {
@@ -30,17 +44,16 @@ impl Delivery {
     /// wake the loop under tokens from `first` on.
     pub(super) fn new(
         settings: &Settings,
-        host: &HostInfo,
         (registry, first): (&Registry, usize),
-    ) -> Option<Delivery> {
-        let (endpoints, problems) = sender::endpoints(settings);
-        for problem in problems {
-            log::warn!("{problem}");
+    ) -> io::Result<Option<Delivery>> {
+        let (endpoints, notices) = Endpoint::all(settings);
+        for notice in notices {
+            log::warn!("{notice}");
         }
         if endpoints.is_empty() {
-            return None;
+            return Ok(None);
         }
-        let consumers: Vec<String> = endpoints.iter().map(|it| it.cursor().to_owned()).collect();
+        let consumers: Vec<String> = endpoints.iter().map(|it| it.name.clone()).collect();
         let on_disk = settings.flag(&keys::SPOOL_ENABLED);
         let options = spool::Options {
             directory: on_disk.then(|| settings.run_path().join(DIRECTORY)),
@@ -48,18 +61,19 @@ impl Delivery {
             max_age: settings.duration(&keys::SPOOL_MAX_AGE),
         };
         let spool = Spool::open(options, &consumers, SystemTime::now());
-        let sender = |(number, endpoint): (usize, Endpoint)| {
-            log::info!("events are sent to {}", endpoint.name());
-            let waker = (registry, Token(first + number));
-            Sender::new(settings, host, endpoint, number, waker)
-        };
+        let mut senders = Vec::new();
+        for (number, endpoint) in endpoints.into_iter().enumerate() {
+            log::info!("events are sent to {}", endpoint.label);
+            let token = Token(first + number);
+            senders.push(Sender::new(endpoint, settings, number, registry, token)?);
+        }
         let mut delivery = Delivery {
             spool,
-            senders: endpoints.into_iter().enumerate().map(sender).collect(),
+            senders,
             maintained: Instant::now(),
         };
         delivery.tell();
-        Some(delivery)
+        Ok(Some(delivery))
     }
 
     /// Keeps the line of an event until every endpoint has it.
@@ -86,9 +100,9 @@ impl Delivery {
     }
 
     /// When the next turn is due.
-    pub(super) fn deadline(&self, now: Instant) -> Instant {
+    pub(super) fn deadline(&self) -> Instant {
         let maintenance = self.maintained + MAINTENANCE;
-        let senders = self.senders.iter().filter_map(|it| it.deadline(now));
+        let senders = self.senders.iter().filter_map(Sender::deadline);
         senders.fold(maintenance, Instant::min)
     }
 

@@ -115,11 +115,7 @@ impl Link {
     /// Hands the events that have come to `take`, the whole line and the event in it, until it says
     /// that it has enough. What was handed over counts as passed on, and system-probe may forget
     /// it. A connection that ended is tried again later; `quiet` says that this is no news.
-    pub(super) fn turn(
-        &mut self,
-        quiet: bool,
-        mut take: impl FnMut(&[u8], &[u8]) -> bool,
-    ) -> Turn {
+    pub(super) fn turn(&mut self, quiet: bool, mut take: impl FnMut(&[u8], &[u8]) -> bool) -> Turn {
         let State::Up(connection) = &mut self.state else {
             return Turn::Nothing;
         };

@@ -128,7 +128,7 @@ impl Forwarder {
         let server = Server::new(settings, (registry, COMMANDS));
         let metrics = Metrics::new(settings, registry, METRICS);
         let host: HostInfo = resolve::host::detect(settings.text(&crate::config::keys::HOSTNAME));
-        let delivery = Delivery::new(settings, &host, (registry, FIRST_SENDER));
+        let delivery = Delivery::new(settings, (registry, FIRST_SENDER))?;
         let summaries = !options.json && terminal::stdout_is_terminal();
         let others = delivery.is_some();
         let outputs = Outputs::new(settings, &host, summaries, others, (registry, OUTPUT));
@@ -275,11 +275,13 @@ impl Forwarder {
             return Some(Duration::ZERO);
         }
         let second = self.looked_after + LOOK;
-        let delivery = self.delivery.as_ref().map(|it| it.deadline(now));
-        let end = self.end.map(|end| match self.link.is_up() && now < end.lines {
-            true => end.lines,
-            false => end.batches,
-        });
+        let delivery = self.delivery.as_ref().map(Delivery::deadline);
+        let end = self
+            .end
+            .map(|end| match self.link.is_up() && now < end.lines {
+                true => end.lines,
+                false => end.batches,
+            });
         let metrics = self.metrics.deadline();
         let deadlines = [Some(second), self.link.retry(), delivery, metrics, end];
         let next = deadlines.into_iter().flatten().map(left).min();

@@ -137,9 +137,11 @@ impl Forwarder {
 
     /// Makes true what the settings say now.
     fn apply(&mut self) {
-        logger::set_level(self.settings.text(&keys::LOG_LEVEL));
+        // Only names of levels become settings.
+        let _ = logger::set_level(self.settings.text(&keys::LOG_LEVEL));
         let stdout = self.settings.flag(&keys::OUTPUTS_STDOUT_ENABLED);
-        self.outputs.set_stdout(stdout, self.poll.registry(), OUTPUT);
+        self.outputs
+            .set_stdout(stdout, self.poll.registry(), OUTPUT);
     }
 
     /// The status of this role.

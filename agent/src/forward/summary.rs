@@ -235,7 +235,10 @@ mod tests {
             "agent": {"rule_id": "r"}, "title": "T\u{1b}[2J", "date": "D", "evt": {"name": "exec"},
         });
         let line = coloured(event.to_string().as_bytes(), true);
-        assert_eq!(line, "\u{1b}[2mD\u{1b}[0m\u{1b}[33m r\u{1b}[0m: T\\u{1b}[2J | exec");
+        assert_eq!(
+            line,
+            "\u{1b}[2mD\u{1b}[0m\u{1b}[33m r\u{1b}[0m: T\\u{1b}[2J | exec"
+        );
         let ok = json!({"agent": {"rule_id": "self_test"}, "date": "D", "failed_tests": []});
         let line = coloured(ok.to_string().as_bytes(), false);
         assert_eq!(line, "D Runtime self test: OK");

@@ -11,7 +11,6 @@
 mod format;
 mod options;
 mod repeats;
-mod rotating_file;
 mod sink;
 mod syslog;
 

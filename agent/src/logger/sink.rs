@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use log::Level;
 
 use super::format::{self, Message};
-use super::rotating_file::RotatingFile;
 use super::syslog::{Syslog, Target};
+use crate::sys::rotating_file::RotatingFile;
 use crate::sys::terminal::write_some;
 
 /// Pause before a file that could not be written is tried again.

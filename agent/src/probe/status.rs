@@ -104,7 +104,9 @@ fn lockdown() -> String {
     let path = Path::new("/sys/kernel/security/lockdown");
     let text = read_limited(path, 256).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let chosen = text.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
+    let chosen = text
+        .split_once('[')
+        .and_then(|(_, rest)| rest.split_once(']'));
     chosen.map_or("unknown", |(chosen, _)| chosen).to_owned()
 }
 

@@ -81,7 +81,10 @@ impl Error {
         let Error::Io { source, .. } = self else {
             return false;
         };
-        matches!(source.kind(), QuotaExceeded | ReadOnlyFilesystem | StorageFull)
+        matches!(
+            source.kind(),
+            QuotaExceeded | ReadOnlyFilesystem | StorageFull
+        )
     }
 }
 

@@ -35,7 +35,12 @@ pub fn resident_bytes() -> u64 {
     let pages = statm.split_whitespace().nth(1);
     let pages: u64 = pages.and_then(|pages| pages.parse().ok()).unwrap_or(0);
     let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
-    pages * page.ok().flatten().and_then(|size| u64::try_from(size).ok()).unwrap_or(4096)
+    pages
+        * page
+            .ok()
+            .flatten()
+            .and_then(|size| u64::try_from(size).ok())
+            .unwrap_or(4096)
 }
 
 /// Asks the kernel to send SIGTERM when the parent dies, and says whether `supervisor` still is

@@ -15,7 +15,11 @@ pub(super) fn add(text: &mut String, agent: &Value) {
     }
     add_outputs(text, agent);
     let Some(delivery) = agent.get("delivery").filter(|it| it.is_object()) else {
-        line(text, 4, "Intake: none, because there is neither an api_key nor an outputs.http.url");
+        line(
+            text,
+            4,
+            "Intake: none, because there is neither an api_key nor an outputs.http.url",
+        );
         return;
     };
     let bytes = at(delivery, "/spool/bytes").unwrap_or(0);
@@ -31,13 +35,21 @@ fn add_outputs(text: &mut String, agent: &Value) {
     if let Some(stdout) = agent.pointer("/outputs/stdout").filter(|it| it.is_object()) {
         let count = |key| number(stdout, key).unwrap_or(0);
         let (events, lost) = (count("events"), count("lost"));
-        line(text, 4, &format!("Standard output: {events} events, {lost} lost"));
+        line(
+            text,
+            4,
+            &format!("Standard output: {events} events, {lost} lost"),
+        );
     }
     if let Some(file) = agent.pointer("/outputs/file").filter(|it| it.is_object()) {
         let count = |key| number(file, key).unwrap_or(0);
         let (path, problem) = (text_at(file, "/path"), text_at(file, "/problem"));
         let (events, lost) = (count("events"), count("lost"));
-        line(text, 4, &format!("File {path}: {events} events, {lost} lost"));
+        line(
+            text,
+            4,
+            &format!("File {path}: {events} events, {lost} lost"),
+        );
         if !problem.is_empty() {
             line(text, 6, problem);
         }
@@ -46,15 +58,19 @@ fn add_outputs(text: &mut String, agent: &Value) {
 
 fn add_endpoint(text: &mut String, endpoint: &Value) {
     let count = |key| number(endpoint, key).unwrap_or(0);
-    let name = text_at(endpoint, "/name");
-    line(text, 4, &format!("Endpoint {name}: {}", text_at(endpoint, "/state")));
+    let name = text_at(endpoint, "/url");
+    line(
+        text,
+        4,
+        &format!("Endpoint {name}: {}", text_at(endpoint, "/state")),
+    );
     let sent = format!(
         "sent {} events in {} requests ({}), {} retries, {} dropped",
         count("sent_events"),
         count("sent_batches"),
         size(count("sent_bytes")),
         count("retries"),
-        count("dropped_events"),
+        count("dropped") + count("dropped_for_size") + count("dropped_for_age"),
     );
     line(text, 6, &sent);
     let waiting = format!(
@@ -64,8 +80,16 @@ fn add_endpoint(text: &mut String, endpoint: &Value) {
         span(count("oldest_seconds")),
     );
     line(text, 6, &waiting);
-    let answer = text_at(endpoint, "/last_answer");
-    if !answer.is_empty() {
-        line(text, 6, &format!("last answer: {answer}"));
+    let answered = match number(endpoint, "last_status") {
+        Some(status @ 1..) => format!("status {status}"),
+        _ => "none".to_owned(),
+    };
+    let at = text_at(endpoint, "/last_time");
+    if !at.is_empty() {
+        line(text, 6, &format!("last answer: {answered}, {at}"));
+    }
+    let error = text_at(endpoint, "/last_error");
+    if !error.is_empty() {
+        line(text, 6, &format!("last error: {error}"));
     }
 }

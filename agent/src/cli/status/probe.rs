@@ -35,12 +35,17 @@ fn add_environment(text: &mut String, probe: &Value) {
     if let Some(bytes) = at(probe, "/buffer_bytes") {
         lines.push(format!("Buffers: {} between kernel and agent", size(bytes)));
     }
-    if let (Some(entries), Some(limit)) = (at(probe, "/process_cache/entries"), at(probe, "/process_cache/limit")) {
+    if let (Some(entries), Some(limit)) = (
+        at(probe, "/process_cache/entries"),
+        at(probe, "/process_cache/limit"),
+    ) {
         lines.push(format!("Processes: {entries} of at most {limit} in memory"));
     }
     if let (Some(count), Some(p99)) = (at(probe, "/turns/count"), at(probe, "/turns/p99_us")) {
         let slow = at(probe, "/slow_turns").unwrap_or(0);
-        lines.push(format!("Loop: {count} turns, 99 of 100 below {p99} us, {slow} above 50 ms"));
+        lines.push(format!(
+            "Loop: {count} turns, 99 of 100 below {p99} us, {slow} above 50 ms"
+        ));
     }
     if lines.is_empty() {
         return;
@@ -81,15 +86,27 @@ fn add_events(text: &mut String, probe: &Value) {
 /// out.
 fn add_losses(text: &mut String, probe: &Value) {
     heading(text, "Losses and Limits");
-    line(text, 4, &format!("Lost by stage: {}", counts(probe.get("loss"))));
+    line(
+        text,
+        4,
+        &format!("Lost by stage: {}", counts(probe.get("loss"))),
+    );
     if let Some(limited) = at(probe, "/rules/matches_limited") {
         let reported = at(probe, "/rules/matches_reported").unwrap_or(0);
-        line(text, 4, &format!("Matches of rules: {reported} reported, {limited} limited"));
+        line(
+            text,
+            4,
+            &format!("Matches of rules: {reported} reported, {limited} limited"),
+        );
     }
     let gates = probe.get("filters").and_then(Value::as_object);
     for (name, gate) in gates.into_iter().flatten() {
         let names = number(gate, "names").map_or(String::new(), |names| format!(", {names} names"));
-        line(text, 4, &format!("Kernel filter of {name}: {}{names}", text_at(gate, "/mode")));
+        line(
+            text,
+            4,
+            &format!("Kernel filter of {name}: {}{names}", text_at(gate, "/mode")),
+        );
     }
 }
 

@@ -22,7 +22,10 @@ pub fn render(view: &View) -> String {
         2,
         &format!("Connected: {}", view.probe.is_ok() && view.agent.is_ok()),
     );
-    for (name, role) in [("system-probe", &view.probe), ("security-agent", &view.agent)] {
+    for (name, role) in [
+        ("system-probe", &view.probe),
+        ("security-agent", &view.agent),
+    ] {
         match role {
             Ok(role) => add(&mut text, 2, &format!("{name}: {}", running(role))),
             Err(error) => add(&mut text, 2, &format!("{name}: not running: {error}")),

@@ -102,7 +102,10 @@ impl Metrics {
         }
         self.accept(registry, listening);
         self.peers.retain_mut(Peer::read);
-        let asked = self.peers.iter().any(|peer| peer.is_asked && peer.answer.is_empty());
+        let asked = self
+            .peers
+            .iter()
+            .any(|peer| peer.is_asked && peer.answer.is_empty());
         if asked {
             self.answer(registry, asking, own);
         }

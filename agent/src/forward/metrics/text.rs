@@ -37,39 +37,163 @@ const COUNTER: &str = "counter";
 const GAUGE: &str = "gauge";
 
 const PROBE: &[Single] = &[
-    single("uptime_seconds", GAUGE, "Seconds since system-probe started.", "/uptime_seconds"),
-    single("process_cache_entries", GAUGE, "Processes that are kept in memory.", "/process_cache/entries"),
-    single("rule_matches_reported_total", COUNTER, "Matches of rules that became events.", "/rules/matches_reported"),
-    single("rule_matches_limited_total", COUNTER, "Matches of rules that the rate limiters dropped.", "/rules/matches_limited"),
-    single("slow_turns_total", COUNTER, "Turns of the loop above 50 ms.", "/slow_turns"),
-    single("buffer_bytes", GAUGE, "Bytes of the buffers between kernel and agent.", "/buffer_bytes"),
-    single("resident_bytes", GAUGE, "Resident memory of system-probe.", "/memory/resident_bytes"),
-    single("unacknowledged_events", GAUGE, "Events that security-agent has not taken yet.", "/journal/unacknowledged"),
+    single(
+        "uptime_seconds",
+        GAUGE,
+        "Seconds since system-probe started.",
+        "/uptime_seconds",
+    ),
+    single(
+        "process_cache_entries",
+        GAUGE,
+        "Processes that are kept in memory.",
+        "/process_cache/entries",
+    ),
+    single(
+        "rule_matches_reported_total",
+        COUNTER,
+        "Matches of rules that became events.",
+        "/rules/matches_reported",
+    ),
+    single(
+        "rule_matches_limited_total",
+        COUNTER,
+        "Matches of rules that the rate limiters dropped.",
+        "/rules/matches_limited",
+    ),
+    single(
+        "slow_turns_total",
+        COUNTER,
+        "Turns of the loop above 50 ms.",
+        "/slow_turns",
+    ),
+    single(
+        "buffer_bytes",
+        GAUGE,
+        "Bytes of the buffers between kernel and agent.",
+        "/buffer_bytes",
+    ),
+    single(
+        "resident_bytes",
+        GAUGE,
+        "Resident memory of system-probe.",
+        "/memory/resident_bytes",
+    ),
+    single(
+        "unacknowledged_events",
+        GAUGE,
+        "Events that security-agent has not taken yet.",
+        "/journal/unacknowledged",
+    ),
 ];
 
 const PROBE_FAMILIES: &[Family] = &[
-    family("events_emitted_total", "Records that the probes made.", "/events", "type", "emitted"),
-    family("events_delivered_total", "Records that arrived in system-probe.", "/events", "type", "delivered"),
-    family("events_lost_total", "Records that the buffers could not take.", "/events", "type", "lost"),
-    family("losses_total", "What was lost behind the buffers, by stage.", "/loss", "stage", ""),
+    family(
+        "events_emitted_total",
+        "Records that the probes made.",
+        "/events",
+        "type",
+        "emitted",
+    ),
+    family(
+        "events_delivered_total",
+        "Records that arrived in system-probe.",
+        "/events",
+        "type",
+        "delivered",
+    ),
+    family(
+        "events_lost_total",
+        "Records that the buffers could not take.",
+        "/events",
+        "type",
+        "lost",
+    ),
+    family(
+        "losses_total",
+        "What was lost behind the buffers, by stage.",
+        "/loss",
+        "stage",
+        "",
+    ),
 ];
 
 const AGENT: &[Single] = &[
-    single("agent_uptime_seconds", GAUGE, "Seconds since security-agent started.", "/uptime_seconds"),
-    single("agent_resident_bytes", GAUGE, "Resident memory of security-agent.", "/memory/resident_bytes"),
-    single("received_events_total", COUNTER, "Events that came from system-probe.", "/received"),
-    single("spool_bytes", GAUGE, "Bytes of the spool.", "/delivery/spool/bytes"),
-    single("stdout_lost_total", COUNTER, "Events that standard output did not take.", "/outputs/stdout/lost"),
-    single("file_lost_total", COUNTER, "Events that the output file did not take.", "/outputs/file/lost"),
+    single(
+        "agent_uptime_seconds",
+        GAUGE,
+        "Seconds since security-agent started.",
+        "/uptime_seconds",
+    ),
+    single(
+        "agent_resident_bytes",
+        GAUGE,
+        "Resident memory of security-agent.",
+        "/memory/resident_bytes",
+    ),
+    single(
+        "received_events_total",
+        COUNTER,
+        "Events that came from system-probe.",
+        "/received",
+    ),
+    single(
+        "spool_bytes",
+        GAUGE,
+        "Bytes of the spool.",
+        "/delivery/spool/bytes",
+    ),
+    single(
+        "stdout_lost_total",
+        COUNTER,
+        "Events that standard output did not take.",
+        "/outputs/stdout/lost",
+    ),
+    single(
+        "file_lost_total",
+        COUNTER,
+        "Events that the output file did not take.",
+        "/outputs/file/lost",
+    ),
 ];
 
 const AGENT_FAMILIES: &[Family] = &[
-    endpoint("endpoint_waiting_events", GAUGE, "Events that wait for the endpoint.", "waiting_events"),
-    endpoint("endpoint_oldest_seconds", GAUGE, "Age of the oldest of them.", "oldest_seconds"),
-    endpoint("endpoint_sent_events_total", COUNTER, "Events that the endpoint accepted.", "sent_events"),
-    endpoint("endpoint_sent_batches_total", COUNTER, "Requests that the endpoint accepted.", "sent_batches"),
-    endpoint("endpoint_retries_total", COUNTER, "Requests that failed and are tried again.", "retries"),
-    endpoint("endpoint_dropped_events_total", COUNTER, "Events that were dropped before the endpoint had them.", "dropped_events"),
+    endpoint(
+        "endpoint_waiting_events",
+        GAUGE,
+        "Events that wait for the endpoint.",
+        "waiting_events",
+    ),
+    endpoint(
+        "endpoint_oldest_seconds",
+        GAUGE,
+        "Age of the oldest of them.",
+        "oldest_seconds",
+    ),
+    endpoint(
+        "endpoint_sent_events_total",
+        COUNTER,
+        "Events that the endpoint accepted.",
+        "sent_events",
+    ),
+    endpoint(
+        "endpoint_sent_batches_total",
+        COUNTER,
+        "Requests that the endpoint accepted.",
+        "sent_batches",
+    ),
+    endpoint(
+        "endpoint_retries_total",
+        COUNTER,
+        "Requests that failed and are tried again.",
+        "retries",
+    ),
+    endpoint(
+        "endpoint_dropped_events_total",
+        COUNTER,
+        "Events that were dropped before the endpoint had them.",
+        "dropped",
+    ),
 ];
 
 const fn single(
@@ -116,7 +240,7 @@ const fn endpoint(
         help,
         pointer: "/delivery/endpoints",
         label: "endpoint",
-        named_by: "name",
+        named_by: "url",
         value,
     }
 }
@@ -214,7 +338,7 @@ mod tests {
         });
         let agent = json!({
             "received": 9,
-            "delivery": {"endpoints": [{"name": "https://x/\"y\"", "waiting_events": 2}], "spool": {"bytes": 8}},
+            "delivery": {"endpoints": [{"url": "https://x/\"y\"", "waiting_events": 2}], "spool": {"bytes": 8}},
             "outputs": {"stdout": null},
         });
         let text = render(Some(&probe), &agent);

@@ -11,8 +11,8 @@ use serde_json::{json, Value};
 
 use crate::config::{keys, Settings};
 use crate::event::{json as event_json, HostInfo};
-use crate::sys::rotating_file::RotatingFile;
 use crate::resolve::clock::unix_now;
+use crate::sys::rotating_file::RotatingFile;
 
 /// Pause before a file that failed is tried again.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -143,7 +143,10 @@ mod tests {
         let written = fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> = written.lines().collect();
         assert_eq!(lines.len(), 2);
-        assert!(lines[0].contains("\"map\":\"file\",\"lost\":2"), "{written}");
+        assert!(
+            lines[0].contains("\"map\":\"file\",\"lost\":2"),
+            "{written}"
+        );
         assert_eq!(lines[1], "{\"n\":3}");
         assert_eq!(output.status()["problem"], "");
         fs::remove_dir_all(&directory).unwrap();

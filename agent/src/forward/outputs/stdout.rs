@@ -12,8 +12,8 @@ use mio::{Interest, Registry, Token};
 use serde_json::{json, Value};
 
 use crate::event::{json as event_json, HostInfo};
-use crate::sys::terminal::write_some;
 use crate::resolve::clock::unix_now;
+use crate::sys::terminal::write_some;
 
 /// Bytes that wait for the reader before no more lines are taken.
 const ROOM: usize = 1 << 20;

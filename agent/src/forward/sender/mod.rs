@@ -26,30 +26,10 @@ use backoff::Backoff;
 use batch::{milliseconds, Batch, Host, Limits};
 pub use endpoint::{Endpoint, Shape};
 
+use super::spool::{Pending, Record};
+
 /// Bytes of a batch at most, whatever is configured; the worker takes no more.
 const MOST_BYTES: u64 = 10_000_000;
-
-/// A record of the spool.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// Its number; later records have larger ones.
-    pub number: u64,
-    /// When it came.
-    pub time: SystemTime,
-    /// The line of an event, without its end.
-    pub payload: Vec<u8>,
-}
-
-/// What an endpoint still has to get.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pending {
-    /// Records.
-    pub records: u64,
-    /// Bytes of their payloads.
-    pub bytes: u64,
-    /// When the oldest of them came.
-    pub oldest: Option<SystemTime>,
-}
 
 /// Where records come from: the spool, in which each endpoint is a consumer with its own cursor.
 pub trait Source {
@@ -164,6 +144,16 @@ impl Sender {
     /// The endpoint.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// From now on nothing waits for more events to come.
+    pub fn hurry(&mut self) {
+        self.wait = Duration::ZERO;
+    }
+
+    /// Whether the endpoint takes nothing now.
+    pub fn is_failing(&self) -> bool {
+        self.trouble.is_some()
     }
 
     /// When [`Sender::turn`] must be called at the latest; it must be called for new records, too.

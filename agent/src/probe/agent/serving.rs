@@ -98,7 +98,8 @@ impl Agent {
     /// Changes a setting and makes it true.
     fn change(&mut self, setting: &str, value: &str) -> Result<(), String> {
         runtime::set(&mut self.settings, setting, value)?;
-        logger::set_level(self.settings.text(&keys::LOG_LEVEL));
+        // Only names of levels become settings.
+        let _ = logger::set_level(self.settings.text(&keys::LOG_LEVEL));
         let enforces = self.settings.flag(&keys::ENFORCEMENT_ENABLED);
         self.pipeline.actions.set_enforcement(enforces);
         Ok(())
