@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
@@ -83,7 +84,7 @@ pub struct Opened {
 
 impl Disk {
     /// Locks the directory and reads what a process before us left.
-    pub fn open(path: &std::path::Path, options: &Options) -> Result<Opened, Error> {
+    pub fn open(path: &Path, options: &Options) -> Result<Opened, Error> {
         let directory = Directory::open(path)?;
         let names = directory.names()?;
         let parts = u64::from(PARTS);
