@@ -161,7 +161,7 @@ impl Scrubber {
             while let Some(next) = ranges.next_if(|next| next.start < range.end) {
                 range.end = range.end.max(next.end);
             }
-            masked.put(range, |out, _| out.push_str(MASK))?;
+            masked.put(range, |out, _| out.push_str(MASK));
         }
         masked.finish()
     }
@@ -183,7 +183,7 @@ impl Scrubber {
                     out.push_str(secret.quotes);
                     show(rule, text, out);
                     out.push_str(secret.quotes);
-                })?;
+                });
             }
         }
         masked.finish()
@@ -219,12 +219,20 @@ impl<'a> Masked<'a> {
         }
     }
 
-    /// Replaces a range by what `write` appends.
-    fn put(&mut self, range: Range<usize>, write: impl FnOnce(&mut String, &str)) -> Option<()> {
-        self.out.push_str(self.line.get(self.done..range.start)?);
-        write(&mut self.out, self.line.get(range.clone())?);
-        self.done = range.end;
-        Some(())
+    /// Replaces a range by what `write` appends. A range that is none in this line hides the rest.
+    fn put(&mut self, range: Range<usize>, write: impl FnOnce(&mut String, &str)) {
+        let before = self.line.get(self.done..range.start);
+        match before.zip(self.line.get(range.clone())) {
+            Some((before, secret)) => {
+                self.out.push_str(before);
+                write(&mut self.out, secret);
+                self.done = range.end;
+            }
+            None => {
+                self.out.push_str(MASK);
+                self.done = self.line.len();
+            }
+        }
     }
 
     /// The new line; `None` when nothing was replaced.
@@ -264,7 +272,7 @@ fn is_token(word: &str) -> bool {
 fn mask_matches(regex: &Regex, line: &str) -> Option<String> {
     let mut masked = Masked::of(line);
     for found in regex.find_iter(line).filter(|found| !found.is_empty()) {
-        masked.put(found.range(), |out, _| out.push_str(MASK))?;
+        masked.put(found.range(), |out, _| out.push_str(MASK));
     }
     masked.finish()
 }
@@ -275,22 +283,23 @@ fn patterns(texts: &[String]) -> Result<Option<Regex>, Error> {
         let config = Config::new()
             .nfa_size_limit(Some(PATTERN_SIZE))
             .hybrid_cache_capacity(CACHE);
-        Regex::builder().configure(config).build_many(texts)
+        let built = Regex::builder().configure(config).build_many(texts);
+        built.map_err(|error| reason(&error))
     };
     for text in texts {
         let refused = |reason| Error::Pattern {
             pattern: text.clone(),
             reason,
         };
-        let regex = build(std::slice::from_ref(text)).map_err(|error| refused(reason(&error)))?;
+        let regex = build(std::slice::from_ref(text)).map_err(refused)?;
         if regex.is_match("") {
             return Err(refused("it matches every line".to_owned()));
         }
     }
     let together = (!texts.is_empty()).then(|| build(texts)).transpose();
-    together.map_err(|error| Error::Pattern {
+    together.map_err(|reason| Error::Pattern {
         pattern: texts.join("` and `"),
-        reason: reason(&error),
+        reason,
     })
 }
 
