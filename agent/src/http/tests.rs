@@ -176,7 +176,7 @@ pub(crate) fn in_a_thread() -> std::io::Result<(UnixStream, Option<Child>)> {
     Ok((ours, None))
 }
 
-/// A process that never answers: `cat` without input, and a socket that nobody else reads.
+/// A process that holds its socket and never answers.
 fn that_hangs() -> std::io::Result<(UnixStream, Option<Child>)> {
     let (ours, theirs) = UnixStream::pair()?;
     let held = std::os::fd::OwnedFd::from(theirs);

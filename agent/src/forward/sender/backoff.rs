@@ -75,8 +75,8 @@ mod tests {
             (0, None, -1.0, 90_000),
             (0, None, 0.0, 120_000),
             (1, None, 0.0, 120_000),
-            (3, None, 0.0, 32_000),
-            (1, None, 0.0, 16_000),
+            (3, None, 0.0, 8_000),
+            (1, None, 0.0, 4_000),
             (9, None, 0.0, 1_000),
         ];
         for (place, (successes, asked, chance, expected)) in steps.into_iter().enumerate() {

@@ -267,7 +267,10 @@ mod tests {
     use crate::config::{Key, Value as Setting};
     use serde_json::json;
 
-    fn settings(texts: &[(&Key, &str)]) -> Settings {
+    /// A key and its value as in the environment.
+    type Text<'a> = (&'a Key, &'a str);
+
+    fn settings(texts: &[Text<'_>]) -> Settings {
         let mut settings = Settings::empty(true);
         for (key, text) in texts {
             settings.set(key, Setting::from_text(key.kind, text).unwrap(), "x");
@@ -285,7 +288,7 @@ mod tests {
     fn the_intake_follows_from_the_settings() {
         let key = (&keys::API_KEY, "0123456789abcdef0123456789abcdef");
         let url = |text| (&keys::ENDPOINTS_LOGS_DD_URL, text);
-        let cases: [(&[(&Key, &str)], &[&str]); 9] = [
+        let cases: [(&[Text<'_>], &[&str]); 9] = [
             (&[], &[]),
             (&[key], &["https://runtime-security-http-intake.logs.datadoghq.com"]),
             (
