@@ -7,8 +7,8 @@
 use super::exit::Exit;
 use super::parse::Arguments;
 use super::{
-    policy, policy_eval, policy_fields, policy_test, role_start, run, runtime, self_test, status,
-    version,
+    config, policy, policy_eval, policy_fields, policy_test, role_start, run, runtime, self_test,
+    status, version,
 };
 
 /// What the binary was called as.
@@ -196,6 +196,27 @@ pub static TEST_FILES: Flag = Flag {
     value: "FILE...",
     help: "Test files in YAML.",
 };
+/// The name of a setting.
+pub static SETTING: Flag = Flag {
+    long: "",
+    short: None,
+    value: "SETTING",
+    help: "Its dotted name, such as log_level.",
+};
+/// The name of a setting, and its new value.
+pub static SETTING_AND_VALUE: Flag = Flag {
+    long: "",
+    short: None,
+    value: "SETTING VALUE",
+    help: "Its dotted name, such as log_level, and the new value.",
+};
+/// An example file instead of JSON.
+pub static EXAMPLE: Flag = Flag {
+    long: "example",
+    short: None,
+    value: "",
+    help: "Print an example of the configuration files instead of JSON.",
+};
 /// The pid of the supervisor; roles that it starts get this.
 pub static SUPERVISOR: Flag = Flag {
     long: "supervisor",
@@ -244,6 +265,54 @@ pub static COMMANDS: &[Command] = &[
         raw: false,
         help: "Show what runs; exits 0 only when everything does.",
         run: status::main,
+    },
+    Command {
+        words: &["config"],
+        roles: BOTH,
+        flags: &[],
+        raw: false,
+        help: "Print the configuration that the agent runs with, as YAML; secrets are hidden.",
+        run: config::show,
+    },
+    Command {
+        words: &["config", "by-source"],
+        roles: BOTH,
+        flags: &[],
+        raw: false,
+        help: "Print the same by where each value comes from.",
+        run: config::by_source,
+    },
+    Command {
+        words: &["config", "list-runtime"],
+        roles: BOTH,
+        flags: &[],
+        raw: false,
+        help: "List the settings that can be changed while the agent runs.",
+        run: config::list_runtime,
+    },
+    Command {
+        words: &["config", "get"],
+        roles: BOTH,
+        flags: &[&SETTING],
+        raw: false,
+        help: "Print the value of a setting.",
+        run: config::get,
+    },
+    Command {
+        words: &["config", "set"],
+        roles: BOTH,
+        flags: &[&SETTING_AND_VALUE],
+        raw: false,
+        help: "Change a setting until the agent is started again.",
+        run: config::set,
+    },
+    Command {
+        words: &["config", "schema"],
+        roles: BOTH,
+        flags: &[&EXAMPLE],
+        raw: false,
+        help: "Print the table of every key: type, default, variables, file.",
+        run: config::schema,
     },
     Command {
         words: &["runtime", "self-test"],

@@ -5,6 +5,8 @@
 //! the command socket ([`client`]), and prints. No command knows how events are made.
 
 pub mod client;
+pub mod config;
+pub mod config_schema;
 pub mod exit;
 pub mod flags;
 pub mod help;

@@ -47,6 +47,13 @@ impl Arguments {
         self.values(flag).map(PathBuf::from).collect()
     }
 
+    /// The values of a flag that may be given again, as texts.
+    pub fn texts(&self, flag: &Flag) -> Vec<String> {
+        self.values(flag)
+            .map(|value| value.to_string_lossy().into_owned())
+            .collect()
+    }
+
     /// What follows a command that reads its arguments itself.
     pub fn rest(&self) -> Vec<String> {
         self.rest

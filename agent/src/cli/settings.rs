@@ -26,17 +26,13 @@ fn request(arguments: &Arguments) -> Request {
 /// Settings of a command that asks a running agent: problems of the configuration are said, but
 /// do not stop it. Under a living supervisor they are those that it runs its roles with.
 pub fn of_client(arguments: &Arguments) -> Settings {
-    let request = request(arguments);
-    let mut settings = Settings::load(&request);
+    let mut settings = Settings::load(&request(arguments));
     for error in settings.errors() {
         print::error(error);
     }
     let supervisor = settings.run_path().join(SUPERVISOR_LOCK);
     if matches!(lock::holder(&supervisor), Ok(Some(_))) {
-        settings = Settings::load(&Request {
-            enabled_by_default: true,
-            ..request
-        });
+        settings.enable_by_default();
     }
     settings
 }
@@ -63,6 +59,10 @@ pub fn of_daemon(
     if arguments.value(&SUPERVISOR).is_none() {
         for warning in settings.warnings() {
             log::warn!("{warning}");
+        }
+        if !settings.without_effect().is_empty() {
+            let names = settings.without_effect().join(", ");
+            log::debug!("what is set but has no effect in this agent: {names}");
         }
     }
     for error in settings.errors() {

@@ -1,7 +1,8 @@
 //! One configuration file: from bytes to dotted keys.
 //!
-//! A path enters; a [`Layer`] leaves, which maps `a.b.c` to the YAML value that stands there. No
-//! key is known here except for one slip of indentation that is common enough to be understood.
+//! A path enters; a [`Layer`] leaves, which maps `a.b.c` to the YAML value that stands there, and
+//! finds the line of a key again. Of the keys, only those whose value is taken as a whole are
+//! known here, and one slip of indentation that is common enough to be understood.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +11,10 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_yaml::Value as Yaml;
+
+use super::keys::is_whole;
 
 /// Largest file that is read, in bytes.
 const SIZE_LIMIT: u64 = 4 * 1024 * 1024;
@@ -65,8 +69,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What one file says.
-#[derive(Debug)]
+/// What one file says. It may hold secrets, so it cannot be printed.
 pub struct Layer {
     /// The file.
     pub path: PathBuf,
@@ -74,28 +77,37 @@ pub struct Layer {
     pub values: BTreeMap<String, Yaml>,
     /// Sentences about what was understood otherwise than written.
     pub warnings: Vec<String>,
+    text: String,
+}
+
+impl fmt::Debug for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Layer({})", self.path.display())
+    }
 }
 
 impl Layer {
     /// Reads a file of at most 4 MiB.
     pub fn read(path: &Path) -> Result<Layer, Error> {
         let text = read_text(path)?;
+        Layer::from_text(path, text)
+    }
+
+    /// The same with a text that was read already.
+    pub(super) fn from_text(path: &Path, text: String) -> Result<Layer, Error> {
         let yaml: Yaml = serde_yaml::from_str(&text).map_err(|error| Error::Malformed {
             path: path.to_owned(),
             reason: error.to_string(),
         })?;
-        Layer::from_yaml(path, &yaml)
-    }
-
-    fn from_yaml(path: &Path, yaml: &Yaml) -> Result<Layer, Error> {
         let mut layer = Layer {
             path: path.to_owned(),
             values: BTreeMap::new(),
             warnings: Vec::new(),
+            text,
         };
-        match yaml {
+        match &yaml {
             Yaml::Null => {}
-            Yaml::Mapping(_) => flatten(String::new(), yaml, &mut layer.values),
+            Yaml::Mapping(_) => flatten(String::new(), &yaml, &mut layer.values),
             _ => {
                 return Err(Error::Malformed {
                     path: path.to_owned(),
@@ -105,6 +117,19 @@ impl Layer {
         }
         layer.indent_slipped();
         Ok(layer)
+    }
+
+    /// The file and, when it is found, the line of a key, for messages. The text is read again,
+    /// which is only worth it when there is something to complain about.
+    pub fn place(&self, name: &str) -> String {
+        let slipped = name
+            .strip_prefix(SECTION)
+            .and_then(|rest| rest.strip_prefix('.'));
+        let line = line_of(&self.text, name).or_else(|| line_of(&self.text, slipped?));
+        match line {
+            Some(line) => format!("{} line {line}", self.path.display()),
+            None => self.path.display().to_string(),
+        }
     }
 
     /// Moves keys that follow an empty `runtime_security_config:` at the same depth below it.
@@ -152,9 +177,109 @@ fn read_text(path: &Path) -> Result<String, Error> {
     String::from_utf8(bytes).map_err(|_| malformed("it is no UTF-8 text"))
 }
 
+/// The line of a key, from 1: serde_yaml keeps no places, but adds them to errors.
+fn line_of(text: &str, name: &str) -> Option<usize> {
+    let found = Walk(name).deserialize(serde_yaml::Deserializer::from_str(text));
+    let error = found
+        .err()
+        .filter(|error| error.to_string().contains(FOUND))?;
+    error.location().map(|location| location.line())
+}
+
+/// What the error says that stands for success.
+const FOUND: &str = "this is the key";
+
+/// Walks down to a dotted key and fails at its last part.
+struct Walk<'a>(&'a str);
+
+/// One key on the way: what is left of the name below it.
+struct Part<'a>(&'a str);
+
+impl<'de> DeserializeSeed<'de> for Walk<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Walk<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("keys with values")
+    }
+
+    // What is no section is passed over.
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(below) = map.next_key_seed(Part(self.0))? {
+            match below {
+                Some(below) => map.next_value_seed(Walk(below))?,
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'de, 'a> DeserializeSeed<'de> for Part<'a> {
+    type Value = Option<&'a str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'a> Visitor<'_> for Part<'a> {
+    type Value = Option<&'a str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a key")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, part: &str) -> Result<Self::Value, E> {
+        match self.0.strip_prefix(part.to_lowercase().as_str()) {
+            Some("") => Err(E::custom(FOUND)),
+            Some(rest) => Ok(rest.strip_prefix('.')),
+            None => Ok(None),
+        }
+    }
+}
+
 fn flatten(name: String, yaml: &Yaml, values: &mut BTreeMap<String, Yaml>) {
     match yaml {
-        Yaml::Mapping(entries) if !entries.is_empty() => {
+        Yaml::Mapping(entries) if !entries.is_empty() && !is_whole(&name) => {
             for (key, value) in entries {
                 let part = key_text(key);
                 let path = if name.is_empty() {
@@ -185,7 +310,7 @@ mod tests {
     use super::*;
 
     fn layer(text: &str) -> Result<Layer, Error> {
-        Layer::from_yaml(Path::new("x.yaml"), &serde_yaml::from_str(text).unwrap())
+        Layer::from_text(Path::new("x.yaml"), text.to_owned())
     }
 
     #[test]
@@ -210,6 +335,34 @@ mod tests {
 
         let other = layer("other:\nenabled: false\n").unwrap();
         assert!(other.warnings.is_empty() && other.values.contains_key("enabled"));
+    }
+
+    #[test]
+    fn lines_of_keys_are_found_again() {
+        let text =
+            "x: [1, {a: b}]\nn: 1.5\na:\n  b: {c: 1,\n    d: 2}\n  E:\n  - x\nf.g:\n  h: 1\n";
+        let found = layer(text).unwrap();
+        let cases = [
+            ("x", Some(1)),
+            ("a", Some(3)),
+            ("a.b", Some(4)),
+            ("a.b.d", Some(5)),
+            ("a.e", Some(6)),
+            ("f.g", Some(8)),
+            ("f.g.h", Some(9)),
+            ("a.z", None),
+            ("x.a", None),
+        ];
+        for (name, line) in cases {
+            let expected = match line {
+                Some(line) => format!("x.yaml line {line}"),
+                None => "x.yaml".to_owned(),
+            };
+            assert_eq!(found.place(name), expected, "{name}");
+        }
+        let slipped = layer("a: 1\nruntime_security_config:\nenabled: false\n").unwrap();
+        let place = slipped.place("runtime_security_config.enabled");
+        assert_eq!(place, "x.yaml line 3");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! of every key and where it came from. Nothing here fails: what could not be used is in the
 //! warnings (one value was ignored) and errors (a whole file was) of the settings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,8 @@ use serde_yaml::Value as Yaml;
 
 use super::file::Layer;
 use super::keys::{self, variable_of, Key};
-use super::value::Value;
+use super::names::Names;
+use super::value::{Value, WrongKind};
 use super::{Settings, Source};
 
 /// Directory of the files that are read when none is named.
@@ -22,8 +23,8 @@ pub const AGENT_FILES: [&str; 2] = ["datadog.yaml", "security-agent.yaml"];
 /// File of system-probe in that directory; it wins over those of the agent.
 pub const PROBE_FILE: &str = "system-probe.yaml";
 
-/// What to load.
-#[derive(Clone, Debug, Default)]
+/// What to load. The environment may hold secrets, so it cannot be printed.
+#[derive(Clone, Default)]
 pub struct Request {
     /// Files that were named with `--cfgpath`; empty for the usual ones.
     pub cfgpaths: Vec<PathBuf>,
@@ -31,7 +32,8 @@ pub struct Request {
     pub sysprobe_config: Option<PathBuf>,
     /// What `runtime_security_config.enabled` is when nobody says anything.
     pub enabled_by_default: bool,
-    /// The variables of the environment that begin with `DD_`.
+    /// The variables of the environment that begin with `DD_`, and those of the system that keys
+    /// fall back on; empty ones count as unset.
     pub environment: BTreeMap<String, String>,
 }
 
@@ -46,7 +48,10 @@ impl Request {
         };
         let environment = std::env::vars_os()
             .filter_map(texts)
-            .filter(|(name, value)| name.starts_with("DD_") && !value.trim().is_empty())
+            .filter(|(name, _)| {
+                let mut fallbacks = keys::ALL.iter().flat_map(|key| key.fallbacks);
+                name.starts_with("DD_") || fallbacks.any(|fallback| fallback == name)
+            })
             .collect();
         Request {
             environment,
@@ -60,15 +65,27 @@ impl Settings {
     pub fn load(request: &Request) -> Settings {
         let mut settings = Settings::empty(request.enabled_by_default);
         let layers = read_layers(request, &mut settings);
-        for layer in &layers {
-            settings.warnings.extend(layer.warnings.iter().cloned());
-            settings.warn_about_shapes(layer);
-        }
+        settings.judge_names(&layers, &request.environment);
         for key in keys::ALL {
             settings.resolve(key, &layers, &request.environment);
         }
         settings.resolve_enabled(&layers, &request.environment);
+        settings.resolve_secrets();
+        settings.collect_secrets();
         settings
+    }
+
+    /// What the names in files and environment are worth saying.
+    fn judge_names(&mut self, layers: &[Layer], environment: &BTreeMap<String, String>) {
+        let names = Names::collect();
+        let mut idle = BTreeSet::new();
+        for layer in layers {
+            self.warnings.extend(layer.warnings.iter().cloned());
+            self.warnings.extend(names.judge_file(layer, &mut idle));
+        }
+        self.warnings
+            .extend(names.judge_environment(environment, &mut idle));
+        self.without_effect = idle.into_iter().collect();
     }
 
     /// The old name of a key wins over its present one, the environment over files, later files
@@ -121,10 +138,11 @@ impl Settings {
     ) -> Vec<(Value, Source)> {
         let mut found = Vec::new();
         let mut keep =
-            |value: Result<Value, _>, source: Source, warnings: &mut Vec<String>| match value {
+            |value: Result<Value, WrongKind>, source, place: &dyn Fn() -> String| match value {
                 Ok(value) => found.push((value, source)),
-                Err(_) => warnings.push(format!(
-                    "{name} ({source}) is ignored: it must be {}",
+                Err(WrongKind) => self.warnings.push(format!(
+                    "{name} ({}) is ignored: it must be {}",
+                    place(),
                     key.kind.expected()
                 )),
             };
@@ -133,58 +151,38 @@ impl Settings {
                 None | Some(Yaml::Null) => {}
                 Some(yaml) => {
                     let source = Source::File(layer.path.clone());
-                    keep(Value::from_yaml(key.kind, yaml), source, &mut self.warnings);
+                    keep(from_file(key, yaml), source, &|| layer.place(name));
                 }
             }
         }
         for variable in variables.iter().rev() {
-            if let Some(text) = environment.get(variable) {
+            if let Some(text) = environment
+                .get(variable)
+                .filter(|text| !text.trim().is_empty())
+            {
                 let source = Source::Environment(variable.clone());
-                keep(Value::from_text(key.kind, text), source, &mut self.warnings);
+                let place = || format!("environment variable {variable}");
+                keep(from_environment(key, text), source, &place);
             }
         }
         found
     }
+}
 
-    /// Names values that stand where a section belongs, and sections where a value belongs.
-    fn warn_about_shapes(&mut self, layer: &Layer) {
-        for (name, yaml) in &layer.values {
-            let empty = match yaml {
-                Yaml::Null => true,
-                Yaml::Mapping(entries) => entries.is_empty(),
-                _ => false,
-            };
-            if let Some(problem) = shape_problem(name).filter(|_| !empty) {
-                let file = layer.path.display();
-                self.warnings
-                    .push(format!("{name} ({file}) is ignored: {problem}"));
-            }
-        }
+/// A value of a file; hosts that are reached without a proxy may also stand in one text.
+fn from_file(key: &Key, yaml: &Yaml) -> Result<Value, WrongKind> {
+    match yaml {
+        Yaml::String(text) => from_environment(key, text),
+        _ => Value::from_yaml(key.kind, yaml),
     }
 }
 
-/// What is wrong with a value under this name, going by the names of the known keys.
-fn shape_problem(name: &str) -> Option<String> {
-    for key in keys::ALL {
-        for known in [Some(key.name.to_owned()), key.old_name()]
-            .into_iter()
-            .flatten()
-        {
-            if is_below(&known, name) {
-                return Some("it is a section, write its keys below it".to_owned());
-            }
-            if is_below(name, &known) {
-                return Some(format!("{known} must be {}", key.kind.expected()));
-            }
-        }
+/// A value of the environment; everybody separates the hosts of `NO_PROXY` by commas.
+fn from_environment(key: &Key, text: &str) -> Result<Value, WrongKind> {
+    if key.name == keys::PROXY_NO_PROXY.name && !text.trim_start().starts_with('[') {
+        return Value::from_text(key.kind, &text.replace(',', " "));
     }
-    None
-}
-
-/// Whether `name` lies below the section `section`.
-fn is_below(name: &str, section: &str) -> bool {
-    name.strip_prefix(section)
-        .is_some_and(|rest| rest.starts_with('.'))
+    Value::from_text(key.kind, text)
 }
 
 fn read_layers(request: &Request, settings: &mut Settings) -> Vec<Layer> {

@@ -1,13 +1,18 @@
 //! Configuration: files and environment variables become [`Settings`].
 //!
 //! [`keys`] is the one table of what can be configured, [`value`] types it, [`file`] reads one
-//! file, [`load`] lays the layers over each other. A [`Request`] enters, [`Settings`] leave: the
-//! value of every key with its source, and sentences about what was wrong. Who acts on them is
-//! decided elsewhere.
+//! file, [`load`] lays the layers over each other, [`names`] finds mistakes in names, [`secret`]
+//! asks for secrets, [`show`] prints values without them, [`runtime`] changes some of them later.
+//! A [`Request`] enters, [`Settings`] leave: the value of every key with its source, and sentences
+//! about what was wrong. Who acts on them is decided elsewhere.
 
 pub mod file;
 pub mod keys;
 pub mod load;
+pub mod names;
+pub mod runtime;
+pub mod secret;
+pub mod show;
 pub mod value;
 
 #[cfg(test)]
@@ -27,6 +32,8 @@ pub use value::Value;
 const SOCKET_NAME: &str = "runtime-security.sock";
 /// What the name of the command socket has before that of the event socket.
 const COMMAND_PREFIX: &str = "cmd-";
+/// Name of the command socket of security-agent below the run path.
+const AGENT_SOCKET_NAME: &str = "security-agent.sock";
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +46,8 @@ pub enum Source {
     Environment(String),
     /// A flag of the command line.
     Flag(&'static str),
+    /// A request to the running agent.
+    Runtime,
 }
 
 impl fmt::Display for Source {
@@ -48,6 +57,7 @@ impl fmt::Display for Source {
             Source::File(path) => write!(f, "{}", path.display()),
             Source::Environment(name) => write!(f, "environment variable {name}"),
             Source::Flag(name) => write!(f, "flag --{name}"),
+            Source::Runtime => write!(f, "runtime"),
         }
     }
 }
@@ -64,11 +74,14 @@ pub enum Mode {
 }
 
 /// The value of every key.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     values: BTreeMap<&'static str, (Value, Source)>,
     warnings: Vec<String>,
     errors: Vec<String>,
+    without_effect: Vec<String>,
+    resolved: Vec<String>,
+    secrets: Vec<String>,
 }
 
 impl Settings {
@@ -88,6 +101,17 @@ impl Settings {
             values,
             warnings: Vec::new(),
             errors: Vec::new(),
+            without_effect: Vec::new(),
+            resolved: Vec::new(),
+            secrets: Vec::new(),
+        }
+    }
+
+    /// Makes Workload Protection run unless somebody said otherwise, as under a supervisor.
+    pub fn enable_by_default(&mut self) {
+        if *self.source(&keys::ENABLED) == Source::Default {
+            self.values
+                .insert(keys::ENABLED.name, (Value::Flag(true), Source::Default));
         }
     }
 
@@ -96,9 +120,15 @@ impl Settings {
         &self.warnings
     }
 
-    /// Sentences about files that could not be used; a daemon must not start with any.
+    /// Sentences about files that could not be used and secrets that were not found; a daemon
+    /// must not start with any.
     pub fn errors(&self) -> &[String] {
         &self.errors
+    }
+
+    /// Names of keys and variables that are set and known, but have no effect in this agent.
+    pub fn without_effect(&self) -> &[String] {
+        &self.without_effect
     }
 
     /// The value of a flag.
@@ -214,6 +244,11 @@ impl Settings {
             }
             path => PathBuf::from(path),
         }
+    }
+
+    /// Path of the command socket of security-agent.
+    pub fn agent_socket(&self) -> PathBuf {
+        self.run_path().join(AGENT_SOCKET_NAME)
     }
 
     /// Directory of policy files.

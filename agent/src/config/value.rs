@@ -27,6 +27,19 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Its name in documentation.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Flag => "flag",
+            Kind::Count => "count",
+            Kind::Duration => "duration",
+            Kind::Text => "text",
+            Kind::List => "list",
+            Kind::Size => "size",
+            Kind::Json => "json",
+        }
+    }
+
     /// What a right value looks like, for messages.
     pub fn expected(self) -> &'static str {
         match self {
@@ -94,6 +107,40 @@ impl Value {
             _ => Value::from_text(kind, &scalar(yaml).ok_or(WrongKind)?),
         }
     }
+}
+
+impl Value {
+    /// The value as JSON has it; durations are texts such as `1h30m`.
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Value::Flag(flag) => (*flag).into(),
+            Value::Count(number) | Value::Size(number) => (*number).into(),
+            Value::Duration(duration) => duration_text(*duration).into(),
+            Value::Text(text) => text.as_str().into(),
+            Value::List(items) => items.as_slice().into(),
+            Value::Json(value) => value.clone(),
+        }
+    }
+}
+
+/// A duration as [`Value::from_text`] reads it.
+fn duration_text(duration: Duration) -> String {
+    let (seconds, below) = (duration.as_secs(), duration.subsec_nanos());
+    if duration.is_zero() {
+        return "0s".to_owned();
+    }
+    let parts = [
+        (seconds / 3600, "h"),
+        (seconds / 60 % 60, "m"),
+        (seconds % 60, "s"),
+        (u64::from(below / 1_000_000), "ms"),
+        (u64::from(below / 1_000 % 1_000), "us"),
+        (u64::from(below % 1_000), "ns"),
+    ];
+    let parts = parts.into_iter().filter(|(number, _)| *number > 0);
+    parts
+        .map(|(number, unit)| format!("{number}{unit}"))
+        .collect()
 }
 
 fn scalar(yaml: &Yaml) -> Option<String> {
@@ -225,6 +272,28 @@ mod tests {
                 expected,
                 "{kind:?} {text:?}"
             );
+        }
+    }
+
+    #[test]
+    fn values_become_json_that_is_read_as_the_same() {
+        let cases = [
+            (Kind::Duration, "0s", "0s"),
+            (Kind::Duration, "90s", "1m30s"),
+            (Kind::Duration, "26h", "26h"),
+            (Kind::Duration, "1500ms", "1s500ms"),
+            (Kind::Size, "64KiB", "65536"),
+            (Kind::Flag, "yes", "true"),
+            (Kind::Json, "{\"a\": [1]}", "{\"a\":[1]}"),
+        ];
+        for (kind, text, expected) in cases {
+            let value = Value::from_text(kind, text).unwrap();
+            let json = value.to_json();
+            let again = json
+                .as_str()
+                .map_or_else(|| json.to_string(), str::to_owned);
+            assert_eq!(again, expected, "{text}");
+            assert_eq!(Value::from_text(kind, &again), Ok(value), "{text}");
         }
     }
 

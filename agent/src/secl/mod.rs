@@ -40,7 +40,7 @@ mod testing;
 mod tests;
 
 pub use approve::{approve, Approval, Approvers, Capability, CapabilityKind};
-pub use check::nearest;
+pub use check::{nearest, nearest_within};
 pub use compile::Compiled;
 pub use formula::Formula;
 pub use index::{Candidates, Index};

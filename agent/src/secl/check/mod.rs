@@ -13,7 +13,7 @@ mod value;
 mod variables;
 
 pub(super) use part::number;
-pub use suggest::nearest;
+pub use suggest::{nearest, nearest_within};
 
 use super::ast::{BitOperator, LogicOperator, SumOperator};
 use super::ast::{Chain, Expression, ExpressionKind, Macro, UnaryOperator};

@@ -5,10 +5,14 @@ const MAX_NAME: usize = 128;
 
 /// The candidate that is fewest edits away from the name, when that is near enough to be meant.
 pub fn nearest(name: &str, candidates: &[String]) -> Option<String> {
+    nearest_within(name, candidates, (name.chars().count() / 4).clamp(1, 4))
+}
+
+/// The candidate that is fewest edits away from the name, and at most `limit`.
+pub fn nearest_within(name: &str, candidates: &[String], limit: usize) -> Option<String> {
     if name.len() > MAX_NAME {
         return None;
     }
-    let limit = (name.chars().count() / 4).clamp(1, 4);
     candidates
         .iter()
         .filter(|candidate| candidate.len().abs_diff(name.len()) <= limit)

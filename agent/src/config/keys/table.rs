@@ -1,76 +1,13 @@
-//! The table of configuration keys.
+//! The table of keys, grouped by what they are about.
 //!
-//! One entry names a key, its kind, its default, the file that it usually stands in and a sentence
-//! about it; the environment variables follow from the name. Loading, typed access and
-//! documentation all read this table, so a new key is one new entry.
+//! One line is one key: what its value is, its name, its default as it would be written in the
+//! environment, its usual file and a sentence. Nothing is decided here.
 
-use super::value::Kind;
-
-/// The file that a key usually stands in; every file may hold every key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Home {
-    /// `datadog.yaml`, shared by all roles.
-    Agent,
-    /// `security-agent.yaml`.
-    SecurityAgent,
-    /// `system-probe.yaml`.
-    SystemProbe,
-}
-
-impl Home {
-    /// Name of the file.
-    pub fn file_name(self) -> &'static str {
-        match self {
-            Home::Agent => "datadog.yaml",
-            Home::SecurityAgent => "security-agent.yaml",
-            Home::SystemProbe => "system-probe.yaml",
-        }
-    }
-}
-
-/// A configuration key.
-#[derive(Debug)]
-pub struct Key {
-    /// Dotted path in the YAML files.
-    pub name: &'static str,
-    /// What its value is.
-    pub kind: Kind,
-    /// Its default as it would be written in the environment; empty for none.
-    pub default: &'static str,
-    /// Where it usually stands.
-    pub home: Home,
-    /// Environment variables besides the one that follows from the name; they win over it.
-    pub variables: &'static [&'static str],
-    /// One sentence for people.
-    pub help: &'static str,
-}
-
-/// Section of the keys of the probes.
-const PROBE_SECTION: &str = "event_monitoring_config.";
-/// Section that those keys stood in before.
-const OLD_PROBE_SECTION: &str = "runtime_security_config.";
-
-impl Key {
-    /// The deprecated name of a key of the probes, which still wins when it is set.
-    pub fn old_name(&self) -> Option<String> {
-        let rest = self.name.strip_prefix(PROBE_SECTION)?;
-        Some(format!("{OLD_PROBE_SECTION}{rest}"))
-    }
-
-    /// The environment variables of the present name, the winning one first.
-    pub fn variable_names(&self) -> Vec<String> {
-        let named = self.variables.iter().map(|name| String::from(*name));
-        named.chain([variable_of(self.name)]).collect()
-    }
-}
-
-/// The environment variable that follows from a key: `DD_`, capitals, underscores for dots.
-pub fn variable_of(name: &str) -> String {
-    format!("DD_{}", name.to_uppercase().replace('.', "_"))
-}
+use super::{Home, Key};
+use crate::config::value::Kind;
 
 macro_rules! keys {
-    ($($(#[env($($variable:literal),+)])? $ident:ident: $kind:ident = $name:literal, $default:literal, $home:ident, $help:literal;)+) => {
+    ($($(#[env($($variable:literal),+)])? $(#[fallback($($fallback:literal),+)])? $ident:ident: $kind:ident = $name:literal, $default:literal, $home:ident, $help:literal;)+) => {
         $(
             #[doc = concat!("`", $name, "`: ", $help)]
             pub static $ident: Key = Key {
@@ -79,6 +16,7 @@ macro_rules! keys {
                 default: $default,
                 home: Home::$home,
                 variables: &[$($($variable),+)?],
+                fallbacks: &[$($($fallback),+)?],
                 help: $help,
             };
         )+
@@ -90,6 +28,7 @@ macro_rules! keys {
 
 keys! {
     API_KEY: Text = "api_key", "", Agent, "Key of the account that events are sent to; without one nothing is sent to the intake.";
+    APP_KEY: Text = "app_key", "", Agent, "Key of an application of the account; policies are downloaded with it.";
     SITE: Text = "site", "datadoghq.com", Agent, "Site of the intake that events are sent to.";
     #[env("DD_URL")]
     DD_URL: Text = "dd_url", "", Agent, "URL that flares are sent to instead of the one that follows from the site.";
@@ -98,6 +37,10 @@ keys! {
     EXTRA_TAGS: List = "extra_tags", "", Agent, "More tags of this host.";
     ENV: Text = "env", "", Agent, "Environment that this host belongs to; becomes the tag env.";
     RUN_PATH: Text = "run_path", "/opt/datadog-agent/run", Agent, "Directory of sockets, lock files and the spool.";
+    SECRET_BACKEND_COMMAND: Text = "secret_backend_command", "", Agent, "Program that turns ENC[handle] in other values into secrets; nobody but root or the agent's user may be able to change it.";
+    SECRET_BACKEND_ARGUMENTS: List = "secret_backend_arguments", "", Agent, "Arguments of that program.";
+    SECRET_BACKEND_TIMEOUT: Duration = "secret_backend_timeout", "30s", Agent, "How long that program may take.";
+    SECRET_BACKEND_OUTPUT_MAX_SIZE: Size = "secret_backend_output_max_size", "1048576", Agent, "Bytes that that program may print.";
 
     LOG_LEVEL: Text = "log_level", "info", Agent, "Lowest level that is logged: trace, debug, info, warn, error or off.";
     LOG_TO_CONSOLE: Flag = "log_to_console", "true", Agent, "Whether messages go to standard error.";
@@ -111,8 +54,11 @@ keys! {
     SECURITY_AGENT_LOG_FILE: Text = "security_agent.log_file", "/var/log/datadog/security-agent.log", SecurityAgent, "Log file of security-agent; written when its directory exists.";
     SYSTEM_PROBE_LOG_FILE: Text = "system_probe_config.log_file", "/var/log/datadog/system-probe.log", SystemProbe, "Log file of system-probe; written when its directory exists.";
 
+    #[fallback("HTTP_PROXY", "http_proxy")]
     PROXY_HTTP: Text = "proxy.http", "", Agent, "Proxy for http URLs.";
+    #[fallback("HTTPS_PROXY", "https_proxy")]
     PROXY_HTTPS: Text = "proxy.https", "", Agent, "Proxy for https URLs.";
+    #[fallback("NO_PROXY", "no_proxy")]
     PROXY_NO_PROXY: List = "proxy.no_proxy", "", Agent, "Hosts that are reached without a proxy.";
     NO_PROXY_NONEXACT_MATCH: Flag = "no_proxy_nonexact_match", "false", Agent, "Whether a name in proxy.no_proxy stands for the hosts below it, too.";
     SKIP_SSL_VALIDATION: Flag = "skip_ssl_validation", "false", Agent, "Whether the certificates of servers are not checked.";
@@ -135,6 +81,7 @@ keys! {
     ENDPOINTS_TIMEOUT: Duration = "runtime_security_config.endpoints.timeout", "60s", SecurityAgent, "How long sending a batch may take in all.";
     ENDPOINTS_ADDITIONAL: Json = "runtime_security_config.endpoints.additional_endpoints", "[]", SecurityAgent, "More intakes: a list of objects with api_key, Host, Port and use_ssl.";
     USE_SECRUNTIME_TRACK: Flag = "runtime_security_config.use_secruntime_track", "true", SecurityAgent, "Whether events go to the track secruntime, and not to logs.";
+    ENV_AS_TAGS: List = "runtime_security_config.env_as_tags", "", SystemProbe, "Environment variables of a process that become tags of its events.";
     SPOOL_ENABLED: Flag = "runtime_security_config.spool.enabled", "true", SecurityAgent, "Whether events that wait for an intake are kept on disk; in memory only when false.";
     SPOOL_MAX_SIZE: Size = "runtime_security_config.spool.max_size", "64Mb", SecurityAgent, "Size of the events on disk at most; the oldest are dropped first.";
     SPOOL_MAX_AGE: Duration = "runtime_security_config.spool.max_age", "24h", SecurityAgent, "How long an event is kept for an intake that does not take it.";
@@ -174,11 +121,30 @@ keys! {
     HASH_MAX_RATE: Count = "runtime_security_config.hash_resolver.max_hash_rate", "500", SystemProbe, "Files that are hashed in a second.";
     HASH_ALGORITHMS: List = "runtime_security_config.hash_resolver.hash_algorithms", "sha1 sha256", SystemProbe, "Hashes that are computed: md5, sha1, sha256; ssdeep is not supported.";
     HASH_CACHE_SIZE: Count = "runtime_security_config.hash_resolver.cache_size", "500", SystemProbe, "Files whose hashes are remembered.";
-    INTERFACES_INCLUDE: List = "runtime_security_config.network.interfaces_include", "", SystemProbe, "Names or patterns (*) of the network interfaces that may be touched; all of them when empty.";
+    USER_SESSIONS_CACHE_SIZE: Count = "runtime_security_config.user_sessions.cache_size", "1024", SystemProbe, "Sessions of users that are remembered.";
+    USER_SESSIONS_SSH_ENABLED: Flag = "runtime_security_config.user_sessions.ssh.enabled", "true", SystemProbe, "Whether sessions of SSH are recognised.";
+    IMDS_IPV4: Text = "runtime_security_config.imds_ipv4", "169.254.169.254", SystemProbe, "Address of the metadata service of the cloud; requests to it are read.";
+    INTERFACES_INCLUDE: List = "runtime_security_config.network.interfaces.include", "", SystemProbe, "Names or patterns (*) of the network interfaces that may be touched; all of them when empty.";
+    INTERFACES_EXCLUDE: List = "runtime_security_config.network.interfaces.exclude", "", SystemProbe, "Names or patterns (*) of network interfaces that are never touched, whatever include says.";
     #[env("DD_SYSTEM_PROBE_BTF_PATH")]
     BTF_PATH: Text = "system_probe_config.btf_path", "", SystemProbe, "File with the types of this kernel, where the kernel does not offer them itself.";
 
     NETWORK_ENABLED: Flag = "event_monitoring_config.network.enabled", "true", SystemProbe, "Whether packets are watched, which takes classifiers on network interfaces.";
+    NETWORK_INGRESS_ENABLED: Flag = "event_monitoring_config.network.ingress.enabled", "true", SystemProbe, "Whether incoming packets are watched, too.";
+    NETWORK_RAW_PACKET_ENABLED: Flag = "event_monitoring_config.network.raw_packet.enabled", "true", SystemProbe, "Whether rules can be about raw packets.";
+    NETWORK_RAW_PACKET_LIMITER_RATE: Count = "event_monitoring_config.network.raw_packet.limiter_rate", "10", SystemProbe, "Raw packets that are reported in a second.";
+    NETWORK_RAW_PACKET_FILTER: Text = "event_monitoring_config.network.raw_packet.filter", "no_pid_tcp_syn", SystemProbe, "Which raw packets without a process are reported.";
+    NETWORK_CLASSIFIER_PRIORITY: Count = "event_monitoring_config.network.classifier_priority", "10", SystemProbe, "Priority of the classifiers on network interfaces; it must be strictly below that of a network plug-in which stops the chain.";
+    NETWORK_CLASSIFIER_HANDLE: Count = "event_monitoring_config.network.classifier_handle", "0", SystemProbe, "Handle of the classifiers; the kernel chooses when 0.";
+    NETWORK_RAW_CLASSIFIER_HANDLE: Count = "event_monitoring_config.network.raw_classifier_handle", "0", SystemProbe, "Handle of the classifiers of raw packets; the kernel chooses when 0.";
+    NETWORK_LAZY_INTERFACE_PREFIXES: List = "event_monitoring_config.network.lazy_interface_prefixes", "", SystemProbe, "Beginnings of names of interfaces that do not keep a network namespace alive, besides lo and dummy.";
+    NETWORK_PRIVATE_IP_RANGES: List = "event_monitoring_config.network.private_ip_ranges", "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 0.0.0.0/8 127.0.0.0/8 169.254.0.0/16 192.0.0.0/24 192.0.2.0/24 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4 100.64.0.0/10 fc00::/7 ::1/128", SystemProbe, "Addresses that are not public.";
+    NETWORK_EXTRA_PRIVATE_IP_RANGES: List = "event_monitoring_config.network.extra_private_ip_ranges", "", SystemProbe, "More addresses that are not public.";
+    NETWORK_FLOW_MONITOR_ENABLED: Flag = "event_monitoring_config.network.flow_monitor.enabled", "false", SystemProbe, "Whether the flows of processes are counted.";
+    NETWORK_FLOW_MONITOR_PERIOD: Duration = "event_monitoring_config.network.flow_monitor.period", "10s", SystemProbe, "How often those counts are reported.";
+    DNS_RESOLUTION_ENABLED: Flag = "event_monitoring_config.dns_resolution.enabled", "true", SystemProbe, "Whether addresses are named after the answers of name servers that were seen.";
+    DNS_RESOLUTION_CACHE_SIZE: Count = "event_monitoring_config.dns_resolution.cache_size", "1024", SystemProbe, "Names that are remembered.";
+    DNS_RESOLUTION_CNAME_MAX_DEPTH: Count = "event_monitoring_config.dns_resolution.cname_max_depth", "2", SystemProbe, "Aliases of a name that are followed.";
     ENABLE_KERNEL_FILTERS: Flag = "event_monitoring_config.enable_kernel_filters", "true", SystemProbe, "Whether the kernel drops events that no rule can match.";
     PID_CACHE_SIZE: Count = "event_monitoring_config.pid_cache_size", "10000", SystemProbe, "Processes that are kept in memory at most.";
     ENVS_WITH_VALUE: List = "event_monitoring_config.envs_with_value", "LD_PRELOAD LD_LIBRARY_PATH PATH HISTSIZE HISTFILESIZE GLIBC_TUNABLES SSH_CLIENT DD_SERVICE OTEL_SERVICE_NAME CLAUDECODE RUNNER_TRACKING_ID", SystemProbe, "Environment variables of processes that are reported with their value; of others only the name is.";
@@ -186,52 +152,4 @@ keys! {
     EVENT_STREAM_BUFFER_SIZE: Count = "event_monitoring_config.event_stream.buffer_size", "0", SystemProbe, "Bytes of each buffer between kernel and agent; computed from memory and processors when 0.";
     EVENT_STREAM_USE_KPROBE_FALLBACK: Flag = "event_monitoring_config.event_stream.use_kprobe_fallback", "true", SystemProbe, "Whether kprobes may be used where the kernel has them.";
     DISABLED_HOOKS: List = "event_monitoring_config.disabled_hooks", "", SystemProbe, "Kernel functions and tracepoints that must not be hooked.";
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::value::Value;
-    use std::collections::HashSet;
-
-    #[test]
-    fn every_entry_is_sound() {
-        let mut names = HashSet::new();
-        let mut variables = HashSet::new();
-        for key in ALL {
-            assert!(
-                names.insert(key.name.to_owned()),
-                "{} stands twice",
-                key.name
-            );
-            assert!(key.old_name().is_none_or(|name| names.insert(name)));
-            assert!(
-                Value::from_text(key.kind, key.default).is_ok(),
-                "{}",
-                key.name
-            );
-            assert!(key.help.ends_with('.'), "{}", key.name);
-            assert!(key
-                .name
-                .chars()
-                .all(|c| c.is_ascii_lowercase() || "._".contains(c)));
-            for variable in key.variable_names() {
-                assert!(variable.starts_with("DD_") && variables.insert(variable));
-            }
-        }
-    }
-
-    #[test]
-    fn names_of_variables_follow_from_the_key() {
-        assert_eq!(RUN_PATH.variable_names(), ["DD_RUN_PATH"]);
-        assert_eq!(
-            POLICIES_DIR.variable_names(),
-            ["DD_RUNTIME_SECURITY_CONFIG_POLICIES_DIR"]
-        );
-        let old = NETWORK_ENABLED.old_name().unwrap();
-        assert_eq!(
-            variable_of(&old),
-            "DD_RUNTIME_SECURITY_CONFIG_NETWORK_ENABLED"
-        );
-    }
 }
