@@ -27,12 +27,8 @@ type Spoil = fn(&Path) -> Outcome;
 const TROUBLE: &[(&str, Spoil, &[&str])] = &[
     ("full", full, &["no space"]),
     ("read_only", read_only, &["read-only"]),
-    (
-        "file",
-        |path| Ok(fs::write(path, "")?),
-        &["not a directory"],
-    ),
-    ("link", link, &["link", "not a directory"]),
+    ("file", |path| Ok(fs::write(path, "")?), &["no directory"]),
+    ("link", link, &["link", "no directory"]),
 ];
 
 /// Runs the tests of this file.

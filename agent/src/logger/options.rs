@@ -48,13 +48,14 @@ impl Options {
             complaints.push((Level::Warn, text));
             None
         });
+        let key = settings.text(&keys::API_KEY).to_owned();
         Options {
             level,
             console: settings.flag(&keys::LOG_TO_CONSOLE),
             json: settings.flag(&keys::LOG_FORMAT_JSON),
             file: file(settings, role),
             syslog,
-            secrets: settings.secrets().to_vec(),
+            secrets: [settings.secrets(), &[key]].concat(),
             complaints,
         }
     }

@@ -80,19 +80,16 @@ fn give_commands(credentials: Credentials, pieces: &[&[u8]]) {
         let _ = peer.write(piece);
         commands.wake(1);
         while commands.has_pending() {
-            match commands.ready(1) {
-                Some(command) => {
-                    assert!(
-                        is_owner || !command.is_for_owner(),
-                        "{command:?} of a stranger"
-                    );
-                    if command.takes_long() {
-                        commands.reply_late(1, SUCCESS);
-                    } else {
-                        commands.reply(1, SUCCESS);
-                    }
+            if let Some(command) = commands.ready(1) {
+                assert!(
+                    is_owner || !command.is_for_owner(),
+                    "{command:?} of a stranger"
+                );
+                if command.takes_long() {
+                    commands.reply_late(1, SUCCESS);
+                } else {
+                    commands.reply(1, SUCCESS);
                 }
-                None => {}
             }
         }
         let _ = peer.read(&mut sink);
