@@ -395,6 +395,20 @@ fn hash() -> Outcome {
         report["type"] == "hash" && report["state"] == "Done",
         || report.to_string(),
     )?;
+    // Hashes that are known already have once been left out.
+    let again = Command::new(&program).arg("getpid").output()?;
+    ensure(again.status.success(), || "it did not run again".to_owned())?;
+    let events = wait_for(patience(5), || {
+        let lines = agent.lines();
+        let events = lines
+            .iter()
+            .filter(|line| rule_of(&line.event) == "hashed_exec");
+        let events: Vec<Value> = events.map(|line| line.event.clone()).collect();
+        (events.len() > 1).then_some(events)
+    });
+    for event in events.ok_or("the second start was not seen")? {
+        same_hashes(&event["file"], &program)?;
+    }
     let content = directory.join("content.e2e");
     fs::write(&content, "abc")?;
     let path = content.to_string_lossy().into_owned();
@@ -417,7 +431,7 @@ fn same_hashes(file: &Value, path: &Path) -> Outcome {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let expected = format!("{name}:{}", text.split(' ').next().unwrap_or_default());
         ensure(found.contains(&expected), || {
-            format!("{expected} is not in {found}")
+            format!("{expected} is not in {file}")
         })?;
     }
     Ok(())

@@ -54,9 +54,13 @@ fn as_nobody(arguments: &[&str]) -> Result<Finished, Failure> {
 }
 
 fn not_root() -> Outcome {
-    for arguments in [&["run", "--json"][..], &["system-probe", "run"]] {
+    // The supervisor says which role cannot run.
+    for (arguments, codes) in [
+        (&["run", "--json"][..], &[1, 5][..]),
+        (&["system-probe", "run"], &[1, 3]),
+    ] {
         let finished = as_nobody(arguments)?;
-        expect_sentence(&finished, &[1, 3], &["root", "privilege", "cap_"])
+        expect_sentence(&finished, codes, &["root", "privilege", "cap_"])
             .map_err(|failure| failure.at(&arguments.join(" ")))?;
     }
     Ok(())

@@ -30,7 +30,7 @@ fn key_entry(key: &Key) -> Value {
         "file": key.home.file_name(),
         "help": key.help,
         "runtime": runtime::find(key.name).is_some(),
-        "effect": true,
+        "effect": key.has_effect,
     })
 }
 

@@ -13,6 +13,15 @@ use crate::policy::{self, RuleSet};
 /// The category of the event types that are left when only files are watched.
 const FILES: &str = "File Activity";
 
+/// The event types that take classifiers on network interfaces.
+const PACKETS: [&str; 5] = [
+    "dns",
+    "failed_dns",
+    "imds",
+    "packet",
+    "network_flow_monitor",
+];
+
 /// Where the rules come from.
 pub(super) struct Policies {
     directory: PathBuf,
@@ -28,7 +37,7 @@ impl Policies {
             default_enabled: settings.flag(&keys::POLICIES_DEFAULT_ENABLED),
             options: policy::Options {
                 host: policy::Host::read(),
-                events: event_types(&settings.mode()),
+                events: event_types(&settings.mode(), settings.flag(&keys::NETWORK_ENABLED)),
                 enforcement_disabled: !settings.flag(&keys::ENFORCEMENT_ENABLED),
                 enforcement_sources: settings.list(&keys::ENFORCEMENT_SOURCES).to_vec(),
             },
@@ -56,11 +65,11 @@ impl Policies {
     }
 }
 
-/// The observed event types that rules can be about in this mode.
-fn event_types(mode: &Mode) -> Vec<&'static str> {
+/// The observed event types that rules can be about in this mode, and with or without packets.
+fn event_types(mode: &Mode, packets: bool) -> Vec<&'static str> {
     let is_wanted = |name: &&str| match mode {
         Mode::FilesOnly => EventType::from_name(name).is_some_and(|kind| kind.category() == FILES),
-        Mode::Off(_) | Mode::Full => true,
+        Mode::Off(_) | Mode::Full => packets || !PACKETS.contains(name),
     };
     OBSERVED.iter().copied().filter(is_wanted).collect()
 }
@@ -71,8 +80,14 @@ mod tests {
 
     #[test]
     fn files_only_means_no_process_events() {
-        let files = event_types(&Mode::FilesOnly);
+        let files = event_types(&Mode::FilesOnly, true);
         assert_eq!(files, ["open", "chmod", "chown"]);
-        assert_eq!(event_types(&Mode::Full), OBSERVED);
+        assert_eq!(event_types(&Mode::Full, true), OBSERVED);
+    }
+
+    #[test]
+    fn without_network_no_rule_is_about_packets() {
+        let types = event_types(&Mode::Full, false);
+        assert!(types.contains(&"exec") && !types.iter().any(|name| PACKETS.contains(name)));
     }
 }

@@ -54,6 +54,8 @@ pub struct Key {
     pub fallbacks: &'static [&'static str],
     /// One sentence for people.
     pub help: &'static str,
+    /// Whether this release reads it; if not, it is of something that is still to come.
+    pub has_effect: bool,
 }
 
 /// Section of the keys of the probes.

@@ -6,8 +6,18 @@
 use super::{Home, Key};
 use crate::config::value::Kind;
 
+/// Keys of what this release does not do yet are marked as `planned`.
+macro_rules! effect {
+    () => {
+        true
+    };
+    (planned) => {
+        false
+    };
+}
+
 macro_rules! keys {
-    ($($(#[env($($variable:literal),+)])? $(#[fallback($($fallback:literal),+)])? $ident:ident: $kind:ident = $name:literal, $default:literal, $home:ident, $help:literal;)+) => {
+    ($($(#[env($($variable:literal),+)])? $(#[fallback($($fallback:literal),+)])? $ident:ident: $kind:ident = $name:literal, $default:literal, $home:ident, $help:literal $(, $planned:ident)?;)+) => {
         $(
             #[doc = concat!("`", $name, "`: ", $help)]
             pub static $ident: Key = Key {
@@ -18,6 +28,7 @@ macro_rules! keys {
                 variables: &[$($($variable),+)?],
                 fallbacks: &[$($($fallback),+)?],
                 help: $help,
+                has_effect: effect!($($planned)?),
             };
         )+
 
@@ -28,10 +39,10 @@ macro_rules! keys {
 
 keys! {
     API_KEY: Text = "api_key", "", Agent, "Key of the account that events are sent to; without one nothing is sent to the intake.";
-    APP_KEY: Text = "app_key", "", Agent, "Key of an application of the account; policies are downloaded with it.";
+    APP_KEY: Text = "app_key", "", Agent, "Key of an application of the account; policies are downloaded with it.", planned;
     SITE: Text = "site", "datadoghq.com", Agent, "Site of the intake that events are sent to.";
     #[env("DD_URL")]
-    DD_URL: Text = "dd_url", "", Agent, "URL that flares are sent to instead of the one that follows from the site.";
+    DD_URL: Text = "dd_url", "", Agent, "URL that flares are sent to instead of the one that follows from the site.", planned;
     HOSTNAME: Text = "hostname", "", Agent, "Name of this host in events; the system's own name when empty.";
     TAGS: List = "tags", "", Agent, "Tags of this host that go with every event.";
     EXTRA_TAGS: List = "extra_tags", "", Agent, "More tags of this host.";
@@ -81,7 +92,7 @@ keys! {
     ENDPOINTS_TIMEOUT: Duration = "runtime_security_config.endpoints.timeout", "60s", SecurityAgent, "How long sending a batch may take in all.";
     ENDPOINTS_ADDITIONAL: Json = "runtime_security_config.endpoints.additional_endpoints", "[]", SecurityAgent, "More intakes: a list of objects with api_key, Host, Port and use_ssl.";
     USE_SECRUNTIME_TRACK: Flag = "runtime_security_config.use_secruntime_track", "true", SecurityAgent, "Whether events go to the track secruntime, and not to logs.";
-    ENV_AS_TAGS: List = "runtime_security_config.env_as_tags", "", SystemProbe, "Environment variables of a process that become tags of its events.";
+    ENV_AS_TAGS: List = "runtime_security_config.env_as_tags", "", SystemProbe, "Environment variables of a process that become tags of its events.", planned;
     SPOOL_ENABLED: Flag = "runtime_security_config.spool.enabled", "true", SecurityAgent, "Whether events that wait for an intake are kept on disk; in memory only when false.";
     SPOOL_MAX_SIZE: Size = "runtime_security_config.spool.max_size", "64Mb", SecurityAgent, "Size of the events on disk at most; the oldest are dropped first.";
     SPOOL_MAX_AGE: Duration = "runtime_security_config.spool.max_age", "24h", SecurityAgent, "How long an event is kept for an intake that does not take it.";
@@ -121,30 +132,30 @@ keys! {
     HASH_MAX_RATE: Count = "runtime_security_config.hash_resolver.max_hash_rate", "500", SystemProbe, "Files that are hashed in a second.";
     HASH_ALGORITHMS: List = "runtime_security_config.hash_resolver.hash_algorithms", "sha1 sha256", SystemProbe, "Hashes that are computed: md5, sha1, sha256; ssdeep is not supported.";
     HASH_CACHE_SIZE: Count = "runtime_security_config.hash_resolver.cache_size", "500", SystemProbe, "Files whose hashes are remembered.";
-    USER_SESSIONS_CACHE_SIZE: Count = "runtime_security_config.user_sessions.cache_size", "1024", SystemProbe, "Sessions of users that are remembered.";
-    USER_SESSIONS_SSH_ENABLED: Flag = "runtime_security_config.user_sessions.ssh.enabled", "true", SystemProbe, "Whether sessions of SSH are recognised.";
-    IMDS_IPV4: Text = "runtime_security_config.imds_ipv4", "169.254.169.254", SystemProbe, "Address of the metadata service of the cloud; requests to it are read.";
-    INTERFACES_INCLUDE: List = "runtime_security_config.network.interfaces.include", "", SystemProbe, "Names or patterns (*) of the network interfaces that may be touched; all of them when empty.";
-    INTERFACES_EXCLUDE: List = "runtime_security_config.network.interfaces.exclude", "", SystemProbe, "Names or patterns (*) of network interfaces that are never touched, whatever include says.";
+    USER_SESSIONS_CACHE_SIZE: Count = "runtime_security_config.user_sessions.cache_size", "1024", SystemProbe, "Sessions of users that are remembered.", planned;
+    USER_SESSIONS_SSH_ENABLED: Flag = "runtime_security_config.user_sessions.ssh.enabled", "true", SystemProbe, "Whether sessions of SSH are recognised.", planned;
+    IMDS_IPV4: Text = "runtime_security_config.imds_ipv4", "169.254.169.254", SystemProbe, "Address of the metadata service of the cloud; requests to it are read.", planned;
+    INTERFACES_INCLUDE: List = "runtime_security_config.network.interfaces.include", "", SystemProbe, "Names or patterns (*) of the network interfaces that may be touched; all of them when empty.", planned;
+    INTERFACES_EXCLUDE: List = "runtime_security_config.network.interfaces.exclude", "", SystemProbe, "Names or patterns (*) of network interfaces that are never touched, whatever include says.", planned;
     #[env("DD_SYSTEM_PROBE_BTF_PATH")]
     BTF_PATH: Text = "system_probe_config.btf_path", "", SystemProbe, "File with the types of this kernel, where the kernel does not offer them itself.";
 
     NETWORK_ENABLED: Flag = "event_monitoring_config.network.enabled", "true", SystemProbe, "Whether packets are watched, which takes classifiers on network interfaces.";
-    NETWORK_INGRESS_ENABLED: Flag = "event_monitoring_config.network.ingress.enabled", "true", SystemProbe, "Whether incoming packets are watched, too.";
-    NETWORK_RAW_PACKET_ENABLED: Flag = "event_monitoring_config.network.raw_packet.enabled", "true", SystemProbe, "Whether rules can be about raw packets.";
-    NETWORK_RAW_PACKET_LIMITER_RATE: Count = "event_monitoring_config.network.raw_packet.limiter_rate", "10", SystemProbe, "Raw packets that are reported in a second.";
-    NETWORK_RAW_PACKET_FILTER: Text = "event_monitoring_config.network.raw_packet.filter", "no_pid_tcp_syn", SystemProbe, "Which raw packets without a process are reported.";
-    NETWORK_CLASSIFIER_PRIORITY: Count = "event_monitoring_config.network.classifier_priority", "10", SystemProbe, "Priority of the classifiers on network interfaces; it must be strictly below that of a network plug-in which stops the chain.";
-    NETWORK_CLASSIFIER_HANDLE: Count = "event_monitoring_config.network.classifier_handle", "0", SystemProbe, "Handle of the classifiers; the kernel chooses when 0.";
-    NETWORK_RAW_CLASSIFIER_HANDLE: Count = "event_monitoring_config.network.raw_classifier_handle", "0", SystemProbe, "Handle of the classifiers of raw packets; the kernel chooses when 0.";
-    NETWORK_LAZY_INTERFACE_PREFIXES: List = "event_monitoring_config.network.lazy_interface_prefixes", "", SystemProbe, "Beginnings of names of interfaces that do not keep a network namespace alive, besides lo and dummy.";
-    NETWORK_PRIVATE_IP_RANGES: List = "event_monitoring_config.network.private_ip_ranges", "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 0.0.0.0/8 127.0.0.0/8 169.254.0.0/16 192.0.0.0/24 192.0.2.0/24 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4 100.64.0.0/10 fc00::/7 ::1/128", SystemProbe, "Addresses that are not public.";
-    NETWORK_EXTRA_PRIVATE_IP_RANGES: List = "event_monitoring_config.network.extra_private_ip_ranges", "", SystemProbe, "More addresses that are not public.";
-    NETWORK_FLOW_MONITOR_ENABLED: Flag = "event_monitoring_config.network.flow_monitor.enabled", "false", SystemProbe, "Whether the flows of processes are counted.";
-    NETWORK_FLOW_MONITOR_PERIOD: Duration = "event_monitoring_config.network.flow_monitor.period", "10s", SystemProbe, "How often those counts are reported.";
-    DNS_RESOLUTION_ENABLED: Flag = "event_monitoring_config.dns_resolution.enabled", "true", SystemProbe, "Whether addresses are named after the answers of name servers that were seen.";
-    DNS_RESOLUTION_CACHE_SIZE: Count = "event_monitoring_config.dns_resolution.cache_size", "1024", SystemProbe, "Names that are remembered.";
-    DNS_RESOLUTION_CNAME_MAX_DEPTH: Count = "event_monitoring_config.dns_resolution.cname_max_depth", "2", SystemProbe, "Aliases of a name that are followed.";
+    NETWORK_INGRESS_ENABLED: Flag = "event_monitoring_config.network.ingress.enabled", "true", SystemProbe, "Whether incoming packets are watched, too.", planned;
+    NETWORK_RAW_PACKET_ENABLED: Flag = "event_monitoring_config.network.raw_packet.enabled", "true", SystemProbe, "Whether rules can be about raw packets.", planned;
+    NETWORK_RAW_PACKET_LIMITER_RATE: Count = "event_monitoring_config.network.raw_packet.limiter_rate", "10", SystemProbe, "Raw packets that are reported in a second.", planned;
+    NETWORK_RAW_PACKET_FILTER: Text = "event_monitoring_config.network.raw_packet.filter", "no_pid_tcp_syn", SystemProbe, "Which raw packets without a process are reported.", planned;
+    NETWORK_CLASSIFIER_PRIORITY: Count = "event_monitoring_config.network.classifier_priority", "10", SystemProbe, "Priority of the classifiers on network interfaces; it must be strictly below that of a network plug-in which stops the chain.", planned;
+    NETWORK_CLASSIFIER_HANDLE: Count = "event_monitoring_config.network.classifier_handle", "0", SystemProbe, "Handle of the classifiers; the kernel chooses when 0.", planned;
+    NETWORK_RAW_CLASSIFIER_HANDLE: Count = "event_monitoring_config.network.raw_classifier_handle", "0", SystemProbe, "Handle of the classifiers of raw packets; the kernel chooses when 0.", planned;
+    NETWORK_LAZY_INTERFACE_PREFIXES: List = "event_monitoring_config.network.lazy_interface_prefixes", "", SystemProbe, "Beginnings of names of interfaces that do not keep a network namespace alive, besides lo and dummy.", planned;
+    NETWORK_PRIVATE_IP_RANGES: List = "event_monitoring_config.network.private_ip_ranges", "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 0.0.0.0/8 127.0.0.0/8 169.254.0.0/16 192.0.0.0/24 192.0.2.0/24 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4 100.64.0.0/10 fc00::/7 ::1/128", SystemProbe, "Addresses that are not public.", planned;
+    NETWORK_EXTRA_PRIVATE_IP_RANGES: List = "event_monitoring_config.network.extra_private_ip_ranges", "", SystemProbe, "More addresses that are not public.", planned;
+    NETWORK_FLOW_MONITOR_ENABLED: Flag = "event_monitoring_config.network.flow_monitor.enabled", "false", SystemProbe, "Whether the flows of processes are counted.", planned;
+    NETWORK_FLOW_MONITOR_PERIOD: Duration = "event_monitoring_config.network.flow_monitor.period", "10s", SystemProbe, "How often those counts are reported.", planned;
+    DNS_RESOLUTION_ENABLED: Flag = "event_monitoring_config.dns_resolution.enabled", "true", SystemProbe, "Whether addresses are named after the answers of name servers that were seen.", planned;
+    DNS_RESOLUTION_CACHE_SIZE: Count = "event_monitoring_config.dns_resolution.cache_size", "1024", SystemProbe, "Names that are remembered.", planned;
+    DNS_RESOLUTION_CNAME_MAX_DEPTH: Count = "event_monitoring_config.dns_resolution.cname_max_depth", "2", SystemProbe, "Aliases of a name that are followed.", planned;
     ENABLE_KERNEL_FILTERS: Flag = "event_monitoring_config.enable_kernel_filters", "true", SystemProbe, "Whether the kernel drops events that no rule can match.";
     PID_CACHE_SIZE: Count = "event_monitoring_config.pid_cache_size", "10000", SystemProbe, "Processes that are kept in memory at most.";
     ENVS_WITH_VALUE: List = "event_monitoring_config.envs_with_value", "LD_PRELOAD LD_LIBRARY_PATH PATH HISTSIZE HISTFILESIZE GLIBC_TUNABLES SSH_CLIENT DD_SERVICE OTEL_SERVICE_NAME CLAUDECODE RUNNER_TRACKING_ID", SystemProbe, "Environment variables of processes that are reported with their value; of others only the name is.";

@@ -15,6 +15,7 @@ use super::worker::{Answer, Request};
 use crate::config::{keys, Settings};
 use crate::event::{Event, File, Hashes};
 use crate::policy::action::Hash;
+use crate::resolve::clock::unix_now;
 
 /// How long the worker may take for one file.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -24,6 +25,9 @@ const MAX_WAITING: usize = 8;
 const LARGEST: u64 = 1 << 30;
 /// Bytes of a path that is hashed.
 const MAX_PATH: usize = 4_096;
+/// Nanoseconds after a change in which another one may leave the times of a file as they are: file
+/// systems take them from a clock that ticks up to a hundred times a second.
+const TICK: u64 = 20_000_000;
 /// Bytes of answers that are not complete.
 const MAX_OUTPUT: usize = 64 << 10;
 /// Algorithms that there are.
@@ -233,7 +237,9 @@ impl Hasher {
             next.since = Instant::now();
         }
         let hashes = Hashes::new(&answer.state, answer.hashes);
-        if let Some(key) = waited.key.filter(|_| hashes.is_done()) {
+        let settled = |key: &FileKey| unix_now().saturating_sub(key.changed) > TICK;
+        let key = waited.key.filter(|key| hashes.is_done() && settled(key));
+        if let Some(key) = key {
             self.remember(key, hashes.clone());
         }
         Some((answer.id, hashes))

@@ -139,6 +139,9 @@ impl Actions {
             match &action.kind {
                 ActionKind::Hash(hash) => {
                     let hashing = self.hasher.hash(hash, event, now);
+                    if let Hashing::Done(hashes) = &hashing {
+                        event.set_hashes(&hash.field, hashes);
+                    }
                     reports.push(Report::Hash {
                         field: hash.field.clone(),
                         hashing,
