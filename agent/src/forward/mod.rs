@@ -28,7 +28,7 @@ use crate::config::Settings;
 use crate::event::HostInfo;
 use crate::resolve;
 use crate::sys::signals::{Signal, Signals};
-use crate::sys::terminal;
+use crate::sys::{memory, terminal};
 use clock::ClockWatch;
 use delivery::Delivery;
 use link::{Link, Turn};
@@ -55,6 +55,8 @@ const LAST_BATCHES: Duration = Duration::from_secs(3);
 const LINES_A_TURN: usize = 4096;
 /// Between two looks after what no event of the loop tells of.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long a start takes, connecting included.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// What the command line decides.
 #[derive(Clone, Copy, Debug, Default)]
@@ -103,6 +105,8 @@ struct Forwarder {
     clock: ClockWatch,
     started: Instant,
     looked_after: Instant,
+    /// What only the start needed has been given back.
+    is_settled: bool,
     received: u64,
     /// The last turn ended with lines left to take.
     more: bool,
@@ -143,6 +147,7 @@ impl Forwarder {
             clock: ClockWatch::new(Instant::now(), SystemTime::now()),
             started: Instant::now(),
             looked_after: Instant::now(),
+            is_settled: false,
             received: 0,
             more: false,
             end: None,
@@ -196,6 +201,10 @@ impl Forwarder {
             return;
         }
         self.looked_after = now;
+        if !self.is_settled && now.saturating_duration_since(self.started) >= SETTLED {
+            self.is_settled = true;
+            memory::release_code();
+        }
         self.server.expire();
         if let Some(sentence) = self.clock.look(now, SystemTime::now()) {
             log::warn!("{sentence}");

@@ -10,6 +10,7 @@ pub mod directory;
 pub mod files;
 pub mod lifeline;
 pub mod lock;
+pub mod memory;
 pub mod pidfd;
 pub mod process;
 pub mod rotating_file;

@@ -15,8 +15,8 @@ pub use role::Plan;
 use role::{Role, Verdict};
 
 use super::exit::Exit;
-use crate::sys::process;
 use crate::sys::signals::{Signal, Signals};
+use crate::sys::{memory, process};
 
 /// How long the roles may take to stop before they are killed: with [`LAST_PATIENCE`] less than the
 /// ten seconds that whoever stops this process usually waits.
@@ -68,10 +68,14 @@ impl Supervisor {
     /// Runs until a signal or a role that cannot work here ends it.
     pub fn run(mut self) -> io::Result<Exit> {
         let mut events = Events::with_capacity(16);
+        let mut has_begun = false;
         loop {
             let now = Instant::now();
             if let Some(exit) = self.progress(now) {
                 return Ok(exit);
+            }
+            if !std::mem::replace(&mut has_begun, true) {
+                memory::release_code();
             }
             let timeout = self
                 .next_deadline()
