@@ -1,3 +1,5 @@
+//! Readers of the event socket: what reaches them, and what is counted when it does not.
+
 use super::*;
 use crate::sys::socket::Credentials;
 use std::io::{BufRead, BufReader, Read, Write};
