@@ -62,7 +62,13 @@ impl Settings {
         for (name, (value, _)) in &self.values {
             match value {
                 Value::Text(text) if is_credential(name) => secrets.push(text.clone()),
-                Value::Text(text) => secrets.extend(password(text).map(str::to_owned)),
+                Value::Text(text) => {
+                    secrets.extend(password(text).map(str::to_owned));
+                    let (_, query) = parts_of_url(text);
+                    let telling = query.filter_map(|part| part.split_once('='));
+                    let telling = telling.filter(|(name, _)| is_telling(name));
+                    secrets.extend(telling.map(|(_, secret)| secret.to_owned()));
+                }
                 Value::Json(value) => collect_members(value, &mut secrets),
                 _ => {}
             }
@@ -77,9 +83,10 @@ impl Settings {
         if self.resolved.iter().any(|secret| secret == text) {
             return HIDDEN.to_owned();
         }
-        match password(text) {
+        let text = hide_query(text);
+        match password(&text) {
             Some(secret) => text.replacen(&format!(":{secret}@"), &format!(":{HIDDEN}@"), 1),
-            None => text.to_owned(),
+            None => text,
         }
     }
 
@@ -133,6 +140,27 @@ fn password(text: &str) -> Option<&str> {
     Some(password).filter(|password| !password.is_empty())
 }
 
+/// A URL up to its query, and the parts of that; other texts have no query.
+fn parts_of_url(text: &str) -> (&str, impl Iterator<Item = &str>) {
+    let parts = text.split_once('?').filter(|(url, _)| url.contains("://"));
+    let (url, query) = parts.unwrap_or((text, ""));
+    (url, query.split('&').filter(|part| !part.is_empty()))
+}
+
+/// A text in which the query of a URL shows no secrets.
+fn hide_query(text: &str) -> String {
+    let (url, query) = parts_of_url(text);
+    let mut shown = url.to_owned();
+    for (place, part) in query.enumerate() {
+        shown.push(if place == 0 { '?' } else { '&' });
+        match part.split_once('=') {
+            Some((name, _)) if is_telling(name) => shown.push_str(&format!("{name}={HIDDEN}")),
+            _ => shown.push_str(part),
+        }
+    }
+    shown
+}
+
 fn is_telling(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     TELLING.iter().any(|part| name.contains(part))
@@ -166,6 +194,10 @@ mod tests {
             (&keys::API_KEY, "0123456789abcdef0123456789abcdef"),
             (&keys::APP_KEY, "short"),
             (&keys::PROXY_HTTP, "http://me:pass-word@proxy:3128/"),
+            (
+                &keys::OUTPUTS_HTTP_URL,
+                "https://h/in?x=1&token=query-token&y",
+            ),
             (&keys::TAGS, "[\"resolved-one\", \"a:b\"]"),
             (
                 &keys::OUTPUTS_HTTP_HEADERS,
@@ -187,10 +219,11 @@ mod tests {
             assert!(!printed.contains(secret), "{secret}");
         }
         let found = settings.secrets().len();
-        assert_eq!(found, 6, "{:?}", settings.secrets());
+        assert_eq!(found, 7, "{:?}", settings.secrets());
         let shown = [
             "\"********cdef\"",
             "\"http://me:********@proxy:3128/\"",
+            "\"https://h/in?x=1&token=********&y\"",
             "[\"********\",\"a:b\"]",
             "{\"Accept\":\"*/*\",\"Authorization\":\"********\"}",
             "[{\"Host\":\"h\",\"api_key\":\"********3210\"}]",

@@ -119,6 +119,17 @@ impl Delivery {
         })
     }
 
+    /// Says what is lost now that this process ends.
+    pub(super) fn end(&self) {
+        for (number, sender) in self.senders.iter().enumerate() {
+            let lost = self.spool.unsaved(number);
+            if lost > 0 {
+                let label = &sender.endpoint().label;
+                log::warn!("{lost} events for {label} waited in memory only and are lost");
+            }
+        }
+    }
+
     /// What `status` says of spool and endpoints.
     pub(super) fn status(&self, wall: SystemTime) -> Value {
         let counters = self.spool.counters();

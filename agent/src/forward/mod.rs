@@ -170,6 +170,9 @@ impl Forwarder {
             }
         }
         self.outputs.flush();
+        if let Some(delivery) = &self.delivery {
+            delivery.end();
+        }
         Ok(())
     }
 

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Answer, Client, Request, Transport};
 use crate::sys::process;
+use crate::sys::signals::{Signal, Signals};
 
 /// How long it waits for the next request, or for the rest of one.
 const IDLE: Duration = Duration::from_secs(30);
@@ -39,9 +40,16 @@ pub(super) struct Head {
 
 /// `http-worker`: makes requests until its input ends.
 pub fn run() -> io::Result<()> {
-    process::follow(std::os::unix::process::parent_id());
+    process::die_with_parent();
+    let _signals = hold_signals()?;
     let input = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     serve(input)
+}
+
+/// Keeps back the signals that end a whole service or terminal: the role finishes its batches then,
+/// and ends this process when it has.
+fn hold_signals() -> io::Result<Signals> {
+    Signals::block(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])
 }
 
 /// Makes the requests that come over a socket, one after the other.
@@ -111,4 +119,20 @@ fn answer(
     let answer = ready.send(request).map_err(|error| error.to_string());
     *client = Some(ready);
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_of_the_whole_service_is_left_to_the_role() {
+        // The mask is the thread's own.
+        let held = std::thread::spawn(|| {
+            let signals = hold_signals().unwrap();
+            nix::sys::signal::raise(Signal::SIGTERM).unwrap();
+            signals.next()
+        });
+        assert_eq!(held.join().unwrap(), Some(Signal::SIGTERM));
+    }
 }

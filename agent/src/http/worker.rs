@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
 
+use super::client::ROOTS_VARIABLE;
 use super::serve::{Head, MAX_BODY};
 use super::{Answer, Request, Transport};
 
@@ -184,7 +185,7 @@ impl Drop for Worker {
 fn start() -> io::Result<(StdStream, Option<Child>)> {
     let (ours, theirs) = StdStream::pair()?;
     let output = OwnedFd::from(theirs.try_clone()?);
-    let child = Command::new("/proc/self/exe")
+    let child = bare("/proc/self/exe")
         .arg0("security-agent")
         .arg("http-worker")
         .stdin(Stdio::from(OwnedFd::from(theirs)))
@@ -192,6 +193,16 @@ fn start() -> io::Result<(StdStream, Option<Child>)> {
         .stderr(Stdio::null())
         .spawn()?;
     Ok((ours, Some(child)))
+}
+
+/// A program without the environment of this one, which may hold secrets.
+fn bare(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear();
+    if let Some(file) = std::env::var_os(ROOTS_VARIABLE) {
+        command.env(ROOTS_VARIABLE, file);
+    }
+    command
 }
 
 impl Running {
@@ -250,5 +261,19 @@ impl Running {
         let answer = serde_json::from_slice(line)?;
         self.incoming = Vec::new();
         Ok(Some(answer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_is_not_handed_on() {
+        assert!(std::env::vars_os().any(|(name, _)| name != ROOTS_VARIABLE));
+        let output = bare("/usr/bin/env").output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success());
+        assert!(text.lines().all(|line| line.starts_with(ROOTS_VARIABLE)));
     }
 }

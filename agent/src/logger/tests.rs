@@ -1,3 +1,5 @@
+//! The log from a message to what its sinks were given.
+
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};

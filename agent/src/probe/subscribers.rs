@@ -233,9 +233,10 @@ impl Subscribers {
     }
 
     /// Reads what is left of what readers sent, and sends what waits for them. Returns the
-    /// security-agent roles that turned out to be gone.
-    pub fn flush(&mut self) -> Vec<u32> {
+    /// security-agent roles that have come, and those that turned out to be gone.
+    pub fn flush(&mut self) -> Vec<Change> {
         let is_read = self.is_read();
+        let mut changes = self.gone();
         let Subscribers {
             readers,
             shared,
@@ -243,9 +244,13 @@ impl Subscribers {
             ..
         } = self;
         readers.retain_mut(|reader| {
+            let had_wants = reader.wants.is_some();
             let is_open = !reader.has_input || reader.read(shared, is_read);
-            if !is_open {
-                gone.extend(shared.close(reader));
+            // The request of a new reader may be there before the poll tells of it.
+            match is_open {
+                true if !had_wants => changes.extend(reader.role_pid().map(Change::Role)),
+                true => {}
+                false => gone.extend(shared.close(reader).filter(|_| had_wants)),
             }
             is_open
         });
@@ -254,7 +259,14 @@ impl Subscribers {
         let wanting = self.readers.iter().filter(|reader| reader.wants.is_some());
         let wanted = wanting.map(|reader| reader.place).min().unwrap_or(end);
         self.shared.journal.trim(wanted);
-        std::mem::take(&mut self.gone)
+        changes.extend(self.gone());
+        changes
+    }
+
+    /// The security-agent roles that are gone and were not asked for yet.
+    fn gone(&mut self) -> Vec<Change> {
+        let gone = self.gone.drain(..);
+        gone.map(|pid| Change::Gone(Some(pid))).collect()
     }
 
     /// Sends what waits. Should the rests of very long lines be too much together, who holds the

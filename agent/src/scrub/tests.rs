@@ -1,3 +1,5 @@
+//! Lines with secrets, and what is left of them.
+
 use std::borrow::Cow;
 
 use super::*;

@@ -52,6 +52,13 @@ pub fn follow(supervisor: u32) -> bool {
     u32::try_from(getppid().as_raw()) == Ok(supervisor)
 }
 
+/// Asks the kernel to kill this process when its parent dies.
+pub fn die_with_parent() {
+    if let Err(error) = prctl::set_pdeathsig(Signal::SIGKILL) {
+        log::warn!("this process cannot be ended with its parent: {error}");
+    }
+}
+
 /// The next child that has ended, adopted orphans included; `None` when there is none now.
 pub fn reap() -> Option<(u32, Ending)> {
     loop {

@@ -65,12 +65,13 @@ fn add_endpoint(text: &mut String, endpoint: &Value) {
         &format!("Endpoint {name}: {}", text_at(endpoint, "/state")),
     );
     let sent = format!(
-        "sent {} events in {} requests ({}), {} retries, {} dropped",
+        "sent {} events in {} requests ({}), {} retries, {} dropped, {} damaged",
         count("sent_events"),
         count("sent_batches"),
         size(count("sent_bytes")),
         count("retries"),
         count("dropped") + count("dropped_for_size") + count("dropped_for_age"),
+        count("damaged"),
     );
     line(text, 6, &sent);
     let waiting = format!(
@@ -91,5 +92,20 @@ fn add_endpoint(text: &mut String, endpoint: &Value) {
     let error = text_at(endpoint, "/last_error");
     if !error.is_empty() {
         line(text, 6, &format!("last error: {error}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_loss_of_an_endpoint_is_shown() {
+        let endpoint = json!({"url": "https://x", "state": "ok", "dropped": 1,
+            "dropped_for_size": 2, "dropped_for_age": 3, "damaged": 4});
+        let mut text = String::new();
+        add_endpoint(&mut text, &endpoint);
+        assert!(text.contains("6 dropped, 4 damaged"), "{text}");
     }
 }

@@ -106,8 +106,10 @@ impl Metrics {
             .peers
             .iter()
             .any(|peer| peer.is_asked && peer.answer.is_empty());
-        if asked {
-            self.answer(registry, asking, own);
+        match asked {
+            true => self.answer(registry, asking, own),
+            // Who asked has gone; its deadline must not wake the loop for ever.
+            false => self.question = None,
         }
         self.peers.retain_mut(Peer::write);
     }
@@ -314,4 +316,37 @@ fn response(body: &str) -> Vec<u8> {
         "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     )
     .into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mio::Poll;
+
+    #[test]
+    fn a_question_ends_with_the_last_scrape_that_waits_for_it() {
+        let directory = std::env::temp_dir().join(format!("metrics-{}", std::process::id()));
+        std::fs::create_dir(&directory).unwrap();
+        let (own, silent) = (directory.join("own"), directory.join("silent"));
+        let _silent = std::os::unix::net::UnixListener::bind(&silent).unwrap();
+        let poll = Poll::new().unwrap();
+        let (listening, asking) = (Token(0), Token(1));
+        let mut metrics = Metrics {
+            unix: Some(listen_unix(&own, poll.registry(), listening).unwrap()),
+            command_socket: silent,
+            ..Metrics::default()
+        };
+        let turn = |metrics: &mut Metrics| {
+            metrics.turn(poll.registry(), (listening, asking), || Value::Null);
+        };
+        let mut scraper = std::os::unix::net::UnixStream::connect(&own).unwrap();
+        scraper.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        turn(&mut metrics);
+        assert!(metrics.question.is_some() && metrics.peers.len() == 1);
+        metrics.peers[0].since -= 2 * PATIENCE;
+        turn(&mut metrics);
+        assert_eq!(metrics.deadline(), None);
+        drop(metrics);
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
 }

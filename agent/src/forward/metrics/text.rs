@@ -191,8 +191,26 @@ const AGENT_FAMILIES: &[Family] = &[
     endpoint(
         "endpoint_dropped_events_total",
         COUNTER,
-        "Events that were dropped before the endpoint had them.",
+        "Events that the endpoint refused or that no request can hold.",
         "dropped",
+    ),
+    endpoint(
+        "endpoint_dropped_for_size_total",
+        COUNTER,
+        "Events that the spool had no room for before the endpoint had them.",
+        "dropped_for_size",
+    ),
+    endpoint(
+        "endpoint_dropped_for_age_total",
+        COUNTER,
+        "Events that became too old before the endpoint had them.",
+        "dropped_for_age",
+    ),
+    endpoint(
+        "endpoint_damaged_events_total",
+        COUNTER,
+        "Events that could not be read from the spool again.",
+        "damaged",
     ),
 ];
 
@@ -294,8 +312,15 @@ fn add_families(text: &mut String, families: &[Family], status: &Value) {
         if numbers.peek().is_some() {
             head(text, family.name, family.kind, family.help);
         }
+        let mut before: Vec<&str> = Vec::new();
         for (name, number) in numbers {
-            let label = escape(name);
+            // Two accounts at one URL; a name that came twice would make the text invalid.
+            let count = before.iter().filter(|one| **one == name).count();
+            before.push(name);
+            let label = match count {
+                0 => escape(name),
+                more => format!("{} #{}", escape(name), more + 1),
+            };
             let _ = writeln!(
                 text,
                 "{PREFIX}_{}{{{}=\"{label}\"}} {number}",
@@ -328,6 +353,31 @@ fn escape(text: &str) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn every_loss_of_every_endpoint_is_told() {
+        let endpoint = json!({"url": "https://x", "dropped": 1, "dropped_for_size": 2,
+            "dropped_for_age": 3, "damaged": 4});
+        let agent = json!({"delivery": {"endpoints": [endpoint, endpoint]}});
+        let text = render(None, &agent);
+        for label in ["https://x", "https://x #2"] {
+            for (name, number) in [
+                ("dropped_events", 1),
+                ("dropped_for_size", 2),
+                ("dropped_for_age", 3),
+                ("damaged_events", 4),
+            ] {
+                let line = format!(
+                    "runtime_security_endpoint_{name}_total{{endpoint=\"{label}\"}} {number}"
+                );
+                assert_eq!(
+                    text.lines().filter(|found| *found == line).count(),
+                    1,
+                    "{line} in {text}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn both_roles_become_metrics() {

@@ -69,6 +69,8 @@ struct UnderWay {
     through: u64,
     events: u64,
     bytes: u64,
+    /// Records in between that can never be sent; they count once the batch is over.
+    dropped: u64,
 }
 
 /// A batch was refused: smaller ones are sent until what was in it is through.
@@ -194,15 +196,16 @@ impl Sender {
             return Some(now + self.wait.max(Duration::from_secs(1)));
         }
         let mut batch = Batch::new(&self.endpoint, &self.host, limits, records);
-        self.counters.dropped += batch.dropped;
         if batch.events == 0 {
             source.accept(self.consumer, batch.through);
+            self.counters.dropped += batch.dropped;
             return Some(now);
         }
         self.under_way = Some(UnderWay {
             through: batch.through,
             events: batch.events as u64,
             bytes: batch.body.len() as u64,
+            dropped: batch.dropped,
         });
         let job = self.job(&mut batch, wall);
         if let Err(sentence) = self.worker.submit(job, now) {
@@ -290,6 +293,7 @@ impl Sender {
         self.counters.batches += 1;
         self.counters.events += batch.events;
         self.counters.bytes += batch.bytes;
+        self.counters.dropped += batch.dropped;
         self.pause = None;
         self.backoff.succeed();
         self.narrowed = self
@@ -324,7 +328,7 @@ impl Sender {
             return;
         }
         source.accept(self.consumer, batch.through);
-        self.counters.dropped += 1;
+        self.counters.dropped += 1 + batch.dropped;
         self.narrowed = self
             .narrowed
             .take()

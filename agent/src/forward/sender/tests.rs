@@ -261,6 +261,7 @@ fn answers_decide_what_happens_to_a_batch() {
             through: 4,
             events,
             bytes: 9,
+            dropped: 0,
         });
         let name = format!("{result:?} {events}");
         sender.settle(result, &mut spool, now, wall);
@@ -293,6 +294,7 @@ fn one_event_that_is_refused_does_not_take_others_with_it() {
             through: *numbers.last().unwrap(),
             events: numbers.len() as u64,
             bytes: 0,
+            dropped: 0,
         });
         let status = if is_refused { 400 } else { 202 };
         sender.settle(answer(status), &mut spool, now, wall);
@@ -324,4 +326,26 @@ fn an_event_that_no_batch_can_hold_is_dropped() {
     assert!(batch.body.len() <= 600);
     let array: Value = serde_json::from_slice(&batch.body).unwrap();
     assert_eq!(array.as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn what_can_never_be_sent_is_counted_once_however_often_its_batch_fails() {
+    let busy = Reply::Send("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
+    let server = Server::start(&[busy, busy, OK]);
+    let url = server.url("");
+    let settings = settings(&[
+        (&keys::API_KEY, "k"),
+        (&keys::ENDPOINTS_LOGS_DD_URL, &url),
+        (&keys::ENDPOINTS_SENDER_BACKOFF_BASE, "0s"),
+    ]);
+    let mut poll = Poll::new().unwrap();
+    let mut sender = sender(&settings, &poll);
+    let mut spool = Spool::default();
+    let wall = SystemTime::now();
+    spool.add("garbage", wall - Duration::from_secs(9));
+    spool.add(&event("r", 1), wall);
+    drain(&mut sender, &mut spool, &mut poll, wall);
+    let counters = &sender.counters;
+    assert_eq!((counters.retries, counters.events), (2, 1));
+    assert_eq!(counters.dropped, 1);
 }

@@ -225,6 +225,14 @@ impl Spool {
         pending
     }
 
+    /// Records that wait for a consumer in memory alone, and are lost when this process ends.
+    pub fn unsaved(&self, consumer: usize) -> u64 {
+        let found = self.consumers.get(consumer);
+        found.map_or(0, |found| {
+            self.store.memory.from(found.number).count() as u64
+        })
+    }
+
     /// What was lost, and what failed.
     pub fn counters(&self) -> Counters {
         Counters {

@@ -67,6 +67,7 @@ impl Spool {
         let reach = opened
             .next
             .saturating_add(self.options.max_bytes / OVERHEAD as u64);
+        let is_any_known = self.is_any_known(&opened.cursors);
         let mut notices = Vec::new();
         let found = self.consumers.iter().map(|consumer| {
             let file = disk.directory().path().join(cursor_name(&consumer.name));
@@ -87,7 +88,8 @@ impl Spool {
                     notices.push(again("is damaged"));
                     oldest
                 }
-                Cursor::Missing if opened.cursors.is_empty() => oldest,
+                // Where all endpoints are new, they have taken the place of the ones before.
+                Cursor::Missing if !is_any_known => oldest,
                 Cursor::Missing => Start::End,
             }
         });
@@ -122,15 +124,28 @@ impl Spool {
         if self.consumers.is_empty() {
             return;
         }
-        let is_known = |name: &String| {
-            let mut names = self.consumers.iter().map(|found: &Consumer| &found.name);
-            names.any(|consumer| cursor_name(consumer) == *name)
-        };
-        for name in cursors.iter().filter(|name| !is_known(name)) {
+        let mut count = 0;
+        for name in cursors.iter().filter(|name| !self.is_known(name)) {
+            count += 1;
             if let Err(error) = disk.directory().remove(name) {
                 log::debug!("{error}");
             }
         }
+        if count > 0 && self.is_any_known(cursors) {
+            self.notice(format!(
+                "{count} endpoints are not configured any more; events that waited for them alone are given up"
+            ));
+        }
+    }
+
+    /// Whether this is the cursor of a consumer that is named.
+    fn is_known(&self, cursor: &str) -> bool {
+        let mut names = self.consumers.iter().map(|found: &Consumer| &found.name);
+        names.any(|consumer| cursor_name(consumer) == cursor)
+    }
+
+    fn is_any_known(&self, cursors: &[String]) -> bool {
+        cursors.iter().any(|name| self.is_known(name))
     }
 
     /// Writes no more to the disk for a while.

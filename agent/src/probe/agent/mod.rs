@@ -406,8 +406,8 @@ impl Agent {
     }
 
     fn flush(&mut self) {
-        for pid in self.pipeline.subscribers.flush() {
-            self.follow(&Change::Gone(Some(pid)));
+        for change in self.pipeline.subscribers.flush() {
+            self.follow(&change);
         }
     }
 

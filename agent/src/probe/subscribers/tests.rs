@@ -1,3 +1,5 @@
+//! Readers of the event socket: what reaches them, and what is counted when it does not.
+
 use super::*;
 use crate::sys::socket::Credentials;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -167,7 +169,17 @@ fn another_program_is_not_believed_to_be_the_security_agent() {
     assert_eq!(line(&mut peer)["hello"]["acknowledge"], true);
     drop(peer);
     subscribers.publish("a", false, "[]", "{}");
-    assert_eq!(subscribers.flush(), [own]);
+    assert_eq!(subscribers.flush(), [Change::Gone(Some(own))]);
+}
+
+#[test]
+fn a_role_is_known_although_its_request_was_there_before_the_poll_told_of_it() {
+    let mut subscribers = start();
+    let own = std::process::id();
+    let _peer = knock(&mut subscribers, 1, own, &role(""));
+    assert_eq!(subscribers.flush(), [Change::Role(own)]);
+    assert_eq!(subscribers.ready(1), Change::None);
+    assert_eq!(subscribers.flush(), []);
 }
 
 #[test]

@@ -208,6 +208,8 @@ fn consumers_come_and_go() {
     assert!(!scratch.cursor("other").exists());
     assert_eq!(numbers(&mut spool, 0), range(3, 6));
     assert_eq!(numbers(&mut spool, 1), range(7, 6));
+    let notices = spool.take_notices();
+    assert!(notices[0].contains("are given up"), "{notices:?}");
     drop(spool);
     // None at all may be an oversight: nothing is given up.
     let mut spool = open_with(scratch.options(), &[]);
@@ -220,6 +222,35 @@ fn consumers_come_and_go() {
     fs::remove_file(scratch.cursor("new")).unwrap();
     let mut spool = scratch.open(&["new"]);
     assert_eq!(numbers(&mut spool, 0), range(1, 6));
+}
+
+#[test]
+fn who_takes_the_place_of_all_others_gets_what_waited_for_them() {
+    let scratch = Scratch::new();
+    let mut spool = scratch.open(&["wrong"]);
+    fill(&mut spool, 6);
+    drop(spool);
+    let mut spool = scratch.open(&["right"]);
+    assert_eq!(numbers(&mut spool, 0), range(1, 6));
+    assert!(spool.take_notices().is_empty());
+    assert!(!scratch.cursor("wrong").exists());
+}
+
+#[test]
+fn what_would_be_lost_with_the_process_is_known() {
+    let scratch = Scratch::new();
+    let mut spool = scratch.open(&["intake"]);
+    fill(&mut spool, 3);
+    assert_eq!(spool.unsaved(0), 0);
+    let options = Options {
+        directory: None,
+        ..scratch.options()
+    };
+    let mut spool = open_with(options, &["intake"]);
+    fill(&mut spool, 3);
+    numbers(&mut spool, 0);
+    spool.accept(0, 1);
+    assert_eq!((spool.unsaved(0), spool.unsaved(1)), (2, 0));
 }
 
 #[test]
