@@ -29,6 +29,8 @@ const MAX_ROOTS: usize = 4 << 20;
 const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
 /// Buffer of a connection in each direction; bodies are large, headers are not.
 const BUFFER: usize = 32 << 10;
+/// Variable that names another file of authorities than the usual ones.
+pub(super) const ROOTS_VARIABLE: &str = "SSL_CERT_FILE";
 /// Where distributions keep their certificate authorities: Debian, Fedora, openSUSE, newer
 /// Fedora, Alpine.
 const ROOT_FILES: [&str; 5] = [
@@ -199,7 +201,7 @@ fn secure_agent(transport: &Transport, proxy: Option<&Proxy>) -> Result<Agent, E
 
 /// The authorities of the system and those of the configuration.
 fn roots(ca_file: Option<&str>) -> Result<Vec<Certificate<'static>>, Error> {
-    let named = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty());
+    let named = std::env::var_os(ROOTS_VARIABLE).filter(|path| !path.is_empty());
     let system = named.map(PathBuf::from).or_else(|| {
         let mut usual = ROOT_FILES.iter().map(PathBuf::from);
         usual.find(|path| path.exists())
