@@ -51,7 +51,7 @@ endif
 endif
 
 .PHONY: help setup-build setup-test build install uninstall vendor bundle bundle-test run demo \
-	test lint unit e2e kernels fuzz bench clean
+	test lint unit e2e soak kernels fuzz bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -116,6 +116,9 @@ unit: setup-test ## unit tests, for the target that is shipped
 
 e2e: setup-test build e2e-build ## end-to-end tests on this kernel; TESTS="name..." for some
 	@scripts/as-root.sh "$(E2E)" $(TESTS)
+
+soak: setup-test build e2e-build ## delivery in full: 100,000 events a test, outages of a minute
+	@scripts/as-root.sh env SOAK=1 "$(E2E)" delivery_
 
 kernels: setup-test build e2e-build ## the same in a virtual machine with another kernel
 	@scripts/kernels/run.sh $(TESTS)

@@ -1,12 +1,18 @@
 //! Delivery: whatever the intake does and whoever is killed, every number arrives at least once.
+//!
+//! In the full form (`make soak`) every test takes as many numbers as the first one, and an intake
+//! that is away or hangs does so for a minute.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
 use serde_json::{json, Value};
 
-use crate::delivery::{self, delivery_status, expect_below, pour, take, waiting, ENDPOINTS};
+use crate::delivery::{
+    self, delivery_status, expect_below, is_full, pour, take, waiting, ENDPOINTS,
+};
 use crate::harness::{rule_of, Agent, Launch};
 use crate::http_server::{Behaviour, HttpServer};
 use crate::intake::{Intake, API_KEY};
@@ -23,6 +29,14 @@ const SOME_IN_VM: usize = 600;
 const KILLS: usize = 3;
 /// Seconds for everything that waits to arrive.
 const ARRIVE_SECONDS: u64 = 60;
+const ARRIVE_SECONDS_FULL: u64 = 600;
+/// How long an intake is away or hangs in the full form.
+const MINUTE: Duration = Duration::from_secs(60);
+/// By how much the turns of the probe loop may differ between a good and a hanging intake: two of
+/// the powers of two that they are counted by.
+const SLOWER: u64 = 4;
+/// Resident bytes of both roles.
+const MEMORY_LIMIT: u64 = 20_000_000;
 /// Seconds for a killed role to be back.
 const BACK_SECONDS: u64 = 10;
 
@@ -38,14 +52,26 @@ pub(crate) fn run(report: &mut Report) {
 }
 
 fn some() -> usize {
-    match scratch::in_vm() {
-        true => SOME_IN_VM,
-        false => SOME,
+    match (is_full(), scratch::in_vm()) {
+        (true, _) => MANY,
+        (false, true) => SOME_IN_VM,
+        (false, false) => SOME,
     }
 }
 
 fn arrival() -> Duration {
-    patience(ARRIVE_SECONDS)
+    patience(match is_full() {
+        true => ARRIVE_SECONDS_FULL,
+        false => ARRIVE_SECONDS,
+    })
+}
+
+/// Lets something last as long as the full form wants it; the short form goes on at once.
+fn last_since(begin: Instant) {
+    if is_full() {
+        std::thread::sleep(MINUTE.saturating_sub(begin.elapsed()));
+        println!("figure: it lasted {} s", begin.elapsed().as_secs());
+    }
 }
 
 fn tell(tally: &Tally) {
@@ -68,7 +94,9 @@ fn outage() -> Outcome {
     pour(&agent, &numbers, 0..first)?;
     expect_below(first, &mut tally, &mut nginx, arrival())?;
     nginx.stop()?;
+    let stopped = Instant::now();
     pour(&agent, &numbers, first..second)?;
+    last_since(stopped);
     let kept = waiting(&agent).ok_or("status does not say how many events wait")?;
     ensure(kept >= (second - first) as u64, || {
         format!("only {kept} events wait for the stopped intake")
@@ -131,7 +159,9 @@ fn faults() -> Outcome {
     })?;
     server.release();
     server.down();
+    let stopped = Instant::now();
     pour(&agent, &numbers, half..end)?;
+    last_since(stopped);
     server.up()?;
     expect_below(end, &mut tally, &mut server, arrival())?;
     tell(&tally);
@@ -227,33 +257,106 @@ fn expect_watched_again(agent: &Agent, numbers: &Numbers) -> Outcome {
     })
 }
 
-/// An intake that takes requests and never answers slows nothing down and fills no memory.
+/// An intake that takes requests and never answers slows nothing down and fills no memory: the
+/// turns of the probe loop are compared with those before, under the same load.
 fn hanging() -> Outcome {
     let mut server = HttpServer::start()?;
-    server.always(Behaviour::Hang);
     let numbers = Numbers::new()?;
-    let end = some();
-    let mut tally = numbers.tally(end);
+    let (half, end) = (some() / 2, some());
+    let mut tally = numbers.tally(end + 1);
     let agent = delivery::launch("hanging", &numbers, &server.url())?
-        .env(&format!("{ENDPOINTS}READ_TIMEOUT"), "60s")
+        .env(&format!("{ENDPOINTS}READ_TIMEOUT"), "300s")
+        .env(&format!("{ENDPOINTS}TIMEOUT"), "300s")
         .start()?;
-    numbers.open(0..1)?;
+    let good = Turns::during(&agent, || pour(&agent, &numbers, 0..half))?;
+    expect_below(half, &mut tally, &mut server, arrival())?;
+    server.always(Behaviour::Hang);
+    numbers.open(end..end + 1)?;
     let hangs = wait_for(patience(10), || (server.hanging() > 0).then_some(()));
     ensure(hangs.is_some(), || {
         format!("no request came; log: {}", agent.log())
     })?;
-    pour(&agent, &numbers, 1..end)?;
+    let begin = Instant::now();
+    let bad = Turns::during(&agent, || pour(&agent, &numbers, half..end))?;
+    last_since(begin);
     ensure(server.hanging() > 0, || "nothing hangs any more".to_owned())?;
-    let slow = agent
-        .command_status()
-        .and_then(|status| status["slow_turns"].as_u64());
-    let memory = agent.agent_status().map(|status| status["memory"].clone());
-    println!("figure: {slow:?} slow turns of the probe loop, memory of security-agent {memory:?}");
+    expect_small(&agent)?;
+    println!("figure: turns of the probe loop, good intake: {good}; hanging: {bad}");
+    ensure(bad.p99() <= SLOWER * good.p99(), || {
+        format!("good intake: {good}; hanging: {bad}")
+    })?;
     server.always(Behaviour::status(202));
     server.release();
-    expect_below(end, &mut tally, &mut server, arrival())?;
+    expect_below(end + 1, &mut tally, &mut server, arrival())?;
     tell(&tally);
     Ok(())
+}
+
+/// Both roles together take little memory.
+fn expect_small(agent: &Agent) -> Outcome {
+    let resident =
+        |status: Option<Value>| status.and_then(|all| all["memory"]["resident_bytes"].as_u64());
+    let probe = resident(agent.command_status()).ok_or("system-probe tells no memory")?;
+    let own = resident(agent.agent_status()).ok_or("security-agent tells no memory")?;
+    println!("figure: {probe} bytes of system-probe, {own} of security-agent are resident");
+    let is_release = !scratch::agent_binary()
+        .to_string_lossy()
+        .contains("/debug/");
+    ensure(!is_release || probe + own < MEMORY_LIMIT, || {
+        format!("{probe} and {own} bytes are resident")
+    })
+}
+
+/// Turns of the probe loop, counted by a bound in microseconds below which they took.
+struct Turns(BTreeMap<u64, u64>);
+
+impl Turns {
+    /// All since the start.
+    fn of(agent: &Agent) -> Result<Turns, Failure> {
+        let status = wait_for(patience(5), || agent.command_status());
+        let status = status.ok_or("system-probe does not answer")?;
+        let counts = status["turns"]["below_us"].as_object();
+        let counts = counts.ok_or("status does not say how long turns took")?;
+        let counts = counts
+            .iter()
+            .map(|(bound, count)| Some((bound.parse().ok()?, count.as_u64()?)));
+        let counts: Option<BTreeMap<u64, u64>> = counts.collect();
+        Ok(Turns(counts.ok_or("a turn is no number")?))
+    }
+
+    /// Those while something was done.
+    fn during(agent: &Agent, work: impl FnOnce() -> Outcome) -> Result<Turns, Failure> {
+        let before = Turns::of(agent)?;
+        work()?;
+        let mut turns = Turns::of(agent)?;
+        for (bound, count) in &mut turns.0 {
+            *count -= before.0.get(bound).copied().unwrap_or(0).min(*count);
+        }
+        Ok(turns)
+    }
+
+    fn count(&self) -> u64 {
+        self.0.values().sum()
+    }
+
+    /// The bound below which 99 of 100 lie.
+    fn p99(&self) -> u64 {
+        let mut left = (self.count() * 99).div_ceil(100);
+        for (bound, count) in &self.0 {
+            if left <= *count {
+                return *bound;
+            }
+            left -= count;
+        }
+        0
+    }
+}
+
+impl std::fmt::Display for Turns {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (count, p99) = (self.count(), self.p99());
+        write!(f, "99 of 100 of {count} below {p99} us")
+    }
 }
 
 /// One endpoint that hangs does not stop another.
@@ -333,4 +436,22 @@ fn count_self_tests(intake: &mut dyn Intake) -> Result<usize, Failure> {
         count += tests.count();
     }
     Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ninety_nine_of_a_hundred_turns_lie_below_the_bound() {
+        for (counts, expected) in [
+            (&[(16, 99), (1024, 1)][..], 16),
+            (&[(16, 98), (1024, 2)], 1024),
+            (&[(16, 0), (32, 1)], 32),
+            (&[], 0),
+        ] {
+            let turns = Turns(counts.iter().copied().collect());
+            assert_eq!(turns.p99(), expected, "{turns}");
+        }
+    }
 }

@@ -1,14 +1,11 @@
-//! The two sockets: who may talk, what is answered, and that nothing said to them does harm.
+//! The sockets: who may talk, what is answered, and that nothing said to them does harm.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
 
-use crate::finished::finish;
 use crate::harness::{policy, rule, Agent, Launch};
 use crate::report::{ensure, Failure, Outcome, Report};
 use crate::scratch::{self, patience};
@@ -18,6 +15,17 @@ use crate::tool;
 const SUBSCRIBE: &str = r#"{"subscribe":"events","protocol":2,"silent":false}"#;
 const SUBSCRIBE_SILENT: &str = r#"{"subscribe":"events","protocol":2,"silent":true}"#;
 const NOBODY: u32 = 65534;
+
+/// What another user asks for, and what the answer would hold.
+const STRANGERS: &[(&[&str], &str)] = &[
+    (&["runtime", "self-test"], ": OK"),
+    (&["runtime", "policy", "reload"], "eloaded"),
+    (&["events"], "{"),
+    (&["status", "-j"], "\"received\""),
+    (&["config"], "log_level"),
+    (&["config", "get", "log_level"], "is set to"),
+    (&["config", "set", "log_level", "trace"], "is now set"),
+];
 
 type Test = fn(&Agent) -> Outcome;
 
@@ -69,7 +77,11 @@ fn modes(agent: &Agent) -> Outcome {
     let mode = |path: &Path| -> Result<u32, Failure> {
         Ok(fs::metadata(path)?.permissions().mode() & 0o777)
     };
-    for socket in [agent.event_socket(), agent.command_socket()] {
+    for socket in [
+        agent.event_socket(),
+        agent.command_socket(),
+        agent.agent_socket(),
+    ] {
         let found = mode(&socket)?;
         ensure(found == 0o660, || {
             format!("{} has mode {found:o}", socket.display())
@@ -242,7 +254,11 @@ fn commands(agent: &Agent) -> Outcome {
 /// Endless lines, bytes of no meaning and clients that never read or end must not hurt others.
 fn garbage(agent: &Agent) -> Outcome {
     let mut silent_clients = Vec::new();
-    for socket in [agent.event_socket(), agent.command_socket()] {
+    for socket in [
+        agent.event_socket(),
+        agent.command_socket(),
+        agent.agent_socket(),
+    ] {
         for _ in 0..20 {
             silent_clients.push(connect(&socket)?);
         }
@@ -265,27 +281,37 @@ fn garbage(agent: &Agent) -> Outcome {
     ensure(!agent.log().contains("panicked"), || agent.log())
 }
 
-/// Another user gets a sentence and no answer.
+/// Another user gets a sentence and no answer, whichever socket is asked.
 fn strangers(agent: &Agent) -> Outcome {
-    let mut command = Command::new(scratch::public_binary()?);
+    let sockets = [
+        agent.event_socket(),
+        agent.command_socket(),
+        agent.agent_socket(),
+    ];
     // In a directory that everybody can enter, so that the peer check has to refuse.
     scratch::set_mode(&agent.run_path(), 0o755)?;
-    for socket in [agent.event_socket(), agent.command_socket()] {
-        scratch::set_mode(&socket, 0o666)?;
+    for socket in &sockets {
+        scratch::set_mode(socket, 0o666)?;
     }
-    command
-        .args(["runtime", "self-test"])
-        .uid(NOBODY)
-        .gid(NOBODY);
-    command.env("DD_RUN_PATH", agent.run_path());
-    command.env("DD_RUNTIME_SECURITY_CONFIG_SOCKET", agent.event_socket());
-    let finished = finish(command, patience(10))?;
+    let refused = STRANGERS.iter().try_for_each(|(arguments, secret)| {
+        expect_refused(agent, arguments, secret).map_err(|failure| failure.at(arguments[0]))
+    });
     scratch::set_mode(&agent.run_path(), 0o750)?;
-    for socket in [agent.event_socket(), agent.command_socket()] {
-        scratch::set_mode(&socket, 0o660)?;
+    for socket in &sockets {
+        scratch::set_mode(socket, 0o660)?;
     }
+    refused?;
+    let (_, status) = agent.status()?;
+    let level = agent.command(&["config", "get", "log_level"])?;
+    ensure(level.stdout.contains("info"), || {
+        format!("the level was changed: {}; {status}", level.said())
+    })
+}
+
+fn expect_refused(agent: &Agent, arguments: &[&str], secret: &str) -> Outcome {
+    let finished = agent.command_as(NOBODY, arguments)?;
     let refused = finished.code.is_some_and(|code| code != 0);
-    ensure(refused && !finished.stdout.contains(": OK"), || {
+    ensure(refused && !finished.stdout.contains(secret), || {
         finished.said()
     })?;
     let said = format!("{}{}", finished.stdout, finished.stderr);

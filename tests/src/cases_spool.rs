@@ -13,11 +13,14 @@ use crate::namespace::{mount_tmpfs, with_own_mounts};
 use crate::numbers::Numbers;
 use crate::report::{ensure, Failure, Outcome, Report};
 use crate::scratch::{self, patience, wait_for};
+use crate::socket::Client;
 
 /// More than a spool of one megabyte holds.
 const TOO_MANY: usize = 3_000;
 /// As many as memory holds when the disk does not work.
 const FEW: usize = 200;
+/// More numbers than are made until the agent is up.
+const MANY_TRIES: usize = 20_000;
 /// Seconds for what waits to arrive.
 const SECONDS: u64 = 30;
 
@@ -40,6 +43,9 @@ pub(crate) fn run(report: &mut Report) {
             with_own_mounts(|| trouble(*spoil, words))
         });
     }
+    report.case("spool_read_only_run_path", || {
+        with_own_mounts(read_only_run_path)
+    });
 }
 
 /// What does not fit is dropped from the old end, and counted: together that is everything.
@@ -89,7 +95,11 @@ fn full(path: &Path) -> Outcome {
 
 fn read_only(path: &Path) -> Outcome {
     fs::create_dir(path)?;
-    mount_tmpfs(path, "size=4m,mode=0700")?;
+    mount_read_only(path, "size=4m,mode=0700")
+}
+
+fn mount_read_only(path: &Path, options: &str) -> Outcome {
+    mount_tmpfs(path, options)?;
     let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
     mount(None::<&str>, path, None::<&str>, flags, None::<&str>)?;
     Ok(())
@@ -97,6 +107,52 @@ fn read_only(path: &Path) -> Outcome {
 
 fn link(path: &Path) -> Outcome {
     Ok(symlink(scratch::directory("elsewhere")?, path)?)
+}
+
+/// Nothing can be written where locks, sockets and spool belong, and the sockets that matter are
+/// elsewhere: a sentence, and events go from the kernel to the intake through memory.
+fn read_only_run_path() -> Outcome {
+    let mut server = HttpServer::start()?;
+    let numbers = Numbers::new()?;
+    let mut tally = numbers.tally(MANY_TRIES + FEW);
+    let sockets = scratch::directory("sockets")?;
+    scratch::set_mode(&sockets, 0o750)?;
+    let socket = sockets.join("runtime-security.sock");
+    let launch = delivery::launch("read-only", &numbers, &server.url())?.env(
+        "DD_RUNTIME_SECURITY_CONFIG_SOCKET",
+        &socket.to_string_lossy(),
+    );
+    mount_read_only(&launch.run_path(), "size=1m,mode=0750")?;
+    let mut agent = launch.spawn()?;
+    let mut next = 0;
+    let first = wait_for(patience(SECONDS), || {
+        numbers.open(next..next + 1).ok()?;
+        next += 1;
+        take(&mut tally, &mut server).ok()?;
+        (tally.arrived() > 0).then_some(())
+    });
+    ensure(first.is_some() && next < MANY_TRIES, || {
+        format!("nothing arrived; log: {}", agent.log())
+    })?;
+    // None of those from before the start is waited for.
+    let mut tally = numbers.tally(FEW);
+    numbers.open(0..FEW)?;
+    expect_below(FEW, &mut tally, &mut server, patience(SECONDS))?;
+    let log = agent.log().to_lowercase();
+    ensure(
+        log.contains("read-only") && !log.contains("panicked"),
+        || agent.log(),
+    )?;
+    let answer = Client::connect(&sockets.join("cmd-runtime-security.sock"), patience(5))?
+        .ask(r#"{"command":"status"}"#)?;
+    ensure(answer["ok"] == true, || format!("status: {answer}"))?;
+    let (code, status) = agent.status()?;
+    println!("figure: status ends with {code:?} where its role has no socket");
+    ensure(status.is_object(), || format!("status -j: {status}"))?;
+    let status = agent.stop()?;
+    ensure(status.success(), || {
+        format!("ended with {status}; log: {}", agent.log())
+    })
 }
 
 /// A sentence about it, events from memory, and nobody ends.

@@ -14,12 +14,22 @@ use crate::report::{ensure, Failure, Outcome};
 use crate::scratch::{patience, wait_for};
 
 /// Events that are made before the agent is asked whether it has them: half of what the wire
-/// between the roles holds when an event has 4 KB.
-const STEP: usize = 500;
+/// between the roles holds when an event has 10 KB, which it has where the tests were started with
+/// many environment variables.
+const STEP: usize = 200;
 /// Seconds for such a step to be in the spool.
 const STEP_SECONDS: u64 = 20;
+/// A spool that holds every number of the full form.
+const ROOMY: &str = "2Gb";
+/// Set to 1 for the full form.
+const FULL_VARIABLE: &str = "SOAK";
 /// Section of the keys about intakes, as in the environment.
 pub(crate) const ENDPOINTS: &str = "DD_RUNTIME_SECURITY_CONFIG_ENDPOINTS_";
+
+/// Whether the tests of delivery take the time for their full form.
+pub(crate) fn is_full() -> bool {
+    std::env::var_os(FULL_VARIABLE).is_some_and(|value| value == "1")
+}
 
 /// An agent with the rule of the numbers whose intake is there. It sends soon and tries again
 /// soon; what it prints is thrown away, because there is a lot of it.
@@ -28,6 +38,9 @@ pub(crate) fn launch(name: &str, numbers: &Numbers, url: &str) -> Result<Launch,
         .policy("numbers.policy", numbers.policy())?
         .stdout(OpenOptions::new().write(true).open("/dev/null")?)
         .env("DD_API_KEY", API_KEY);
+    if is_full() {
+        launch = launch.env("DD_RUNTIME_SECURITY_CONFIG_SPOOL_MAX_SIZE", ROOMY);
+    }
     for (key, value) in [
         ("LOGS_DD_URL", url),
         ("BATCH_WAIT", "100ms"),

@@ -253,6 +253,11 @@ impl Agent {
         self.run_path().join("cmd-runtime-security.sock")
     }
 
+    /// The command socket of its security-agent role.
+    pub(crate) fn agent_socket(&self) -> PathBuf {
+        self.run_path().join("security-agent.sock")
+    }
+
     /// Its process id: the supervisor's for `run`.
     pub(crate) fn pid(&self) -> Pid {
         id_of(&self.child)
@@ -275,13 +280,34 @@ impl Agent {
         finish(command, patience(COMMAND_SECONDS))
     }
 
-    /// Starts such a command and returns at once; what it prints is thrown away.
+    /// The same as another user, with only what that user needs to find the sockets.
+    pub(crate) fn command_as(&self, user: u32, arguments: &[&str]) -> Result<Finished, Failure> {
+        let mut command = Command::new(scratch::public_binary()?);
+        command
+            .args(arguments)
+            .env("DD_RUN_PATH", self.run_path())
+            .env(format!("{PREFIX}SOCKET"), self.event_socket())
+            .uid(user)
+            .gid(user);
+        finish(command, patience(COMMAND_SECONDS))
+    }
+
+    /// Starts a command and returns at once; what it prints is thrown away.
     pub(crate) fn begin(&self, arguments: &[&str]) -> io::Result<Child> {
+        self.begin_into(arguments, Stdio::null())
+    }
+
+    /// Starts a command that prints there and returns at once.
+    pub(crate) fn begin_into(
+        &self,
+        arguments: &[&str],
+        output: impl Into<Stdio>,
+    ) -> io::Result<Child> {
         let mut command = Command::new(scratch::agent_binary());
         command
             .args(arguments)
             .envs(self.environment.iter().cloned());
-        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+        command.stdout(output).stderr(Stdio::null()).spawn()
     }
 
     /// The exit code of `status -j` and what it printed.
@@ -299,7 +325,7 @@ impl Agent {
 
     /// What the security-agent role itself answers to `status`; `None` when it does not.
     pub(crate) fn agent_status(&self) -> Option<Value> {
-        status_from(&self.run_path().join("security-agent.sock"))
+        status_from(&self.agent_socket())
     }
 
     /// Waits until `status` ends with 0.

@@ -181,13 +181,15 @@ impl Drop for Worker {
     }
 }
 
-/// Starts this program once more.
+/// Starts this program once more, with the one variable that it reads: others may hold secrets.
 fn start() -> io::Result<(StdStream, Option<Child>)> {
     let (ours, theirs) = StdStream::pair()?;
     let output = OwnedFd::from(theirs.try_clone()?);
     let child = bare("/proc/self/exe")
         .arg0("security-agent")
         .arg("http-worker")
+        .env_clear()
+        .envs(std::env::var_os(ROOTS_VARIABLE).map(|path| (ROOTS_VARIABLE, path)))
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::from(output))
         .stderr(Stdio::null())

@@ -76,7 +76,11 @@ pub fn start(role: &'static str, options: &Options) {
 
 /// Changes the lowest level that is written, until the next start.
 pub fn set_level(name: &str) -> Result<(), UnknownLevel> {
-    log::set_max_level(level_of(name)?);
+    let level = level_of(name)?;
+    if level != log::max_level() {
+        log::set_max_level(level);
+        log::debug!("the lowest level that is logged is {} now", self::level());
+    }
     Ok(())
 }
 
