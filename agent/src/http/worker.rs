@@ -188,8 +188,6 @@ fn start() -> io::Result<(StdStream, Option<Child>)> {
     let child = bare("/proc/self/exe")
         .arg0("security-agent")
         .arg("http-worker")
-        .env_clear()
-        .envs(std::env::var_os(ROOTS_VARIABLE).map(|path| (ROOTS_VARIABLE, path)))
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::from(output))
         .stderr(Stdio::null())
