@@ -102,8 +102,10 @@ fn show(socket: &Path, follow: bool, view: &View) -> Result<(), Error> {
 }
 
 impl View {
+    /// What this reader has missed is told whatever it asked for.
     fn wants(&self, rule: &str) -> bool {
-        self.rule.as_deref().is_none_or(|wanted| wanted == rule)
+        let wanted = self.rule.as_deref();
+        wanted.is_none_or(|wanted| wanted == rule || rule == "lost_events")
     }
 
     /// Prints an event; false when nobody reads any more.

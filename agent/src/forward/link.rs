@@ -30,6 +30,9 @@ pub(super) struct Link {
     session: String,
     /// The last of its events that was passed on.
     passed_on: u64,
+    /// The last that system-probe was told of. It is told only news: being told makes room in the
+    /// socket, which wakes this loop.
+    told: u64,
     /// Attempts to connect that failed since the last connection.
     failures: u32,
     /// Connections so far.
@@ -64,6 +67,7 @@ impl Link {
             },
             session: String::new(),
             passed_on: 0,
+            told: 0,
             failures: 0,
             connections: 0,
             sessions: 0,
@@ -133,6 +137,8 @@ impl Link {
                         self.session = session;
                         self.passed_on = 0;
                     }
+                    // A subscription that resumes says where.
+                    self.told = self.passed_on;
                 }
                 Ok(Some(Incoming::Event {
                     line,
@@ -144,13 +150,13 @@ impl Link {
                     // What was told to us alone has no number.
                     self.passed_on = self.passed_on.max(sequence);
                     if !goes_on {
-                        connection.acknowledge(self.passed_on);
+                        acknowledge(connection, self.passed_on, &mut self.told);
                         return Turn::More;
                     }
                 }
                 Ok(Some(Incoming::End)) => {}
                 Ok(None) => {
-                    connection.acknowledge(self.passed_on);
+                    acknowledge(connection, self.passed_on, &mut self.told);
                     return Turn::Nothing;
                 }
                 Err(error) => break error,
@@ -187,7 +193,58 @@ impl Link {
     }
 }
 
+/// Tells system-probe what was passed on, if that is news.
+fn acknowledge(connection: &mut Connection, passed_on: u64, told: &mut u64) {
+    if passed_on > *told {
+        *told = passed_on;
+        connection.acknowledge(passed_on);
+    }
+}
+
 fn pause_after(failures: u32) -> Duration {
     let short = PAUSES.iter().find(|(limit, _)| failures < *limit);
     short.map_or(LONG_PAUSE, |(_, pause)| *pause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn an_acknowledgement_is_sent_once_and_not_with_every_turn() {
+        let path = std::env::temp_dir().join(format!("link-{}", std::process::id()));
+        let listener = UnixListener::bind(&path).unwrap();
+        let poll = mio::Poll::new().unwrap();
+        let mut link = Link::new(path.clone());
+        link.connect_when_due(poll.registry(), Token(0));
+        let (probe, _) = listener.accept().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let mut probe = BufReader::new(probe);
+        let mut line = String::new();
+        probe.read_line(&mut line).unwrap();
+        let hello = "{\"hello\":{\"protocol\":2,\"version\":\"1\",\"pid\":1,\"session\":\"0a\",\"acknowledge\":true}}\n";
+        let event =
+            "{\"seq\":7,\"rule_id\":\"r\",\"silent\":false,\"tags\":[],\"event\":{\"x\":1}}\n";
+        let stream = probe.get_mut();
+        stream.write_all(hello.as_bytes()).unwrap();
+        stream.write_all(event.as_bytes()).unwrap();
+        let mut events = 0;
+        while events == 0 {
+            link.turn(true, |_, _| {
+                events += 1;
+                true
+            });
+        }
+        for _ in 0..5 {
+            assert_eq!(link.turn(true, |_, _| true), Turn::Nothing);
+        }
+        line.clear();
+        probe.read_line(&mut line).unwrap();
+        assert_eq!(line, "{\"ack\":7}\n");
+        probe.get_ref().set_nonblocking(true).unwrap();
+        let error = probe.read(&mut [0; 16]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    }
 }

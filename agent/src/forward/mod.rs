@@ -169,7 +169,7 @@ impl Forwarder {
                 self.wake(event.token());
             }
         }
-        self.outputs.flush();
+        self.outputs.close(self.poll.registry());
         if let Some(delivery) = &self.delivery {
             delivery.end();
         }

@@ -186,7 +186,7 @@ impl State {
         let file = file.and_then(|file| match LogFile::open(file, now) {
             Ok(file) => Some(Counted::new(file)),
             Err(reason) => {
-                complaints.push((Level::Debug, reason));
+                complaints.push((file.level_of_absence(), reason));
                 None
             }
         });

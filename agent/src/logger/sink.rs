@@ -106,6 +106,17 @@ pub(super) struct FileOptions {
     pub(super) json: bool,
 }
 
+impl FileOptions {
+    /// How loudly it is said that the file is not written: a directory that is not there is how
+    /// people do without.
+    pub(super) fn level_of_absence(&self) -> Level {
+        match self.path.parent().is_some_and(Path::is_dir) {
+            true => Level::Warn,
+            false => Level::Debug,
+        }
+    }
+}
+
 /// A log file. One that cannot be written is complained about once, and tried again later.
 #[derive(Debug)]
 pub(super) struct LogFile {

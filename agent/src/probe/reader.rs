@@ -298,7 +298,10 @@ impl Shared {
         }
         if wants.role == Role::SelfTest {
             self.journal.end() // It wants what happens from now on.
-        } else if wants.acknowledges || wants.resume.is_some() {
+        } else if wants.acknowledges {
+            // What another one has acknowledged is safe.
+            self.journal.after(self.journal.acknowledged())
+        } else if wants.resume.is_some() {
             self.journal.start()
         } else if wants.recent {
             self.journal.recent()

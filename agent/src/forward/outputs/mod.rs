@@ -82,6 +82,13 @@ impl Outputs {
         }
     }
 
+    /// Writes what still goes, because this process is about to end.
+    pub(super) fn close(&mut self, registry: &Registry) {
+        if let Some(stdout) = &mut self.stdout {
+            stdout.close(registry);
+        }
+    }
+
     /// When to look again for room that the loop is not told of.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         self.stdout.as_ref().and_then(Stdout::retry_after)

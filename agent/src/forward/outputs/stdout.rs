@@ -99,15 +99,30 @@ impl Stdout {
             }
             Err(error) => {
                 log::warn!("events are no longer printed, because standard output failed: {error}");
-                self.waiting = Vec::new();
                 self.closed = true;
+                self.give_up();
             }
         }
+    }
+
+    /// Counts the lines that nobody took as lost; returns how many they are.
+    fn give_up(&mut self) -> u64 {
+        let waiting = std::mem::take(&mut self.waiting);
+        let lines = waiting.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.written = self.written.saturating_sub(lines);
+        self.lost += lines;
+        lines
     }
 
     /// Writes what still goes, and takes it out of the loop.
     pub(super) fn close(&mut self, registry: &Registry) {
         self.flush();
+        let lines = self.give_up();
+        if lines > 0 {
+            log::warn!(
+                "{lines} events were not printed, because standard output did not take them"
+            );
+        }
         // It may never have been in the loop: a file cannot be.
         let _ = registry.deregister(&mut SourceFd(&io::stdout().as_raw_fd()));
     }

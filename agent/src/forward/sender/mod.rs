@@ -338,7 +338,10 @@ impl Sender {
             _ => "it refused an event, which was dropped (status 400)",
         };
         match answer.status {
-            413 => self.counters.last_error = sentence.to_owned(),
+            413 => {
+                log::warn!("{}: {sentence}", self.endpoint.label);
+                self.counters.last_error = sentence.to_owned();
+            }
             status => {
                 self.wait_after(sentence.to_owned(), status, answer.retry_after, now, wall);
             }
