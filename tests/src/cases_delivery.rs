@@ -198,7 +198,7 @@ fn kill_role(agent: &Agent, choose: impl Fn((i32, i32)) -> i32) -> Outcome {
 fn kill_security_agent() -> Outcome {
     let mut server = HttpServer::start()?;
     let numbers = Numbers::new()?;
-    let step = some() / (2 * KILLS);
+    let step = some().div_ceil(2 * KILLS);
     let end = step * 2 * KILLS;
     let mut tally = numbers.tally(end);
     let agent = delivery::launch("kill-agent", &numbers, &server.url())?.start()?;

@@ -2,7 +2,7 @@
 //! anywhere.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
 use serde_json::Value;
@@ -101,7 +101,7 @@ fn events() -> Outcome {
 /// A command that reads events until it is dropped.
 struct Reader {
     child: Child,
-    path: std::path::PathBuf,
+    path: PathBuf,
 }
 
 impl Reader {
@@ -347,7 +347,7 @@ fn expect_no_key_in_worker(agent: &Agent) -> Outcome {
 }
 
 /// The directories in /proc of the children of a process that have this argument.
-fn children_with(parent: i32, word: &str) -> Result<Vec<std::path::PathBuf>, Failure> {
+fn children_with(parent: i32, word: &str) -> Result<Vec<PathBuf>, Failure> {
     let belongs = |process: &Path| {
         let status = fs::read_to_string(process.join("status")).unwrap_or_default();
         let words = fs::read(process.join("cmdline")).unwrap_or_default();
