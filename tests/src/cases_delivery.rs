@@ -89,9 +89,7 @@ fn outage() -> Outcome {
     let mut nginx = Nginx::start(None)?;
     let numbers = Numbers::new()?;
     let mut tally = numbers.tally(MANY);
-    let agent = delivery::launch("outage", &numbers, &nginx.url("127.0.0.1"))?
-        .env("DD_RUNTIME_SECURITY_CONFIG_SPOOL_MAX_SIZE", "512Mb")
-        .start()?;
+    let agent = delivery::launch("outage", &numbers, &nginx.url("127.0.0.1"))?.start()?;
     let (first, second) = (MANY / 3, MANY / 3 * 2);
     pour(&agent, &numbers, 0..first)?;
     expect_below(first, &mut tally, &mut nginx, arrival())?;

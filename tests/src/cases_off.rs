@@ -274,7 +274,11 @@ fn kernel_objects(agent: &Agent) -> Result<Vec<String>, Failure> {
     ensure(!processes.is_empty(), || "it has no process".to_owned())?;
     let mut found = Vec::new();
     for pid in processes {
-        let links = fs::read_dir(format!("/proc/{pid}/fd"))?
+        // A process of the self-test may have ended meanwhile.
+        let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+            continue;
+        };
+        let links = entries
             .flatten()
             .filter_map(|entry| fs::read_link(entry.path()).ok())
             .map(|link| link.to_string_lossy().into_owned());

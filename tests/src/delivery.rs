@@ -20,7 +20,7 @@ const STEP: usize = 200;
 /// Seconds for such a step to be in the spool.
 const STEP_SECONDS: u64 = 20;
 /// A spool that holds every number of the full form.
-const ROOMY: &str = "2Gb";
+const ROOMY: &str = "4Gb";
 /// Set to 1 for the full form.
 const FULL_VARIABLE: &str = "SOAK";
 /// Section of the keys about intakes, as in the environment.
@@ -37,10 +37,8 @@ pub(crate) fn launch(name: &str, numbers: &Numbers, url: &str) -> Result<Launch,
     let mut launch = Launch::new(name)?
         .policy("numbers.policy", numbers.policy())?
         .stdout(OpenOptions::new().write(true).open("/dev/null")?)
-        .env("DD_API_KEY", API_KEY);
-    if is_full() {
-        launch = launch.env("DD_RUNTIME_SECURITY_CONFIG_SPOOL_MAX_SIZE", ROOMY);
-    }
+        .env("DD_API_KEY", API_KEY)
+        .env("DD_RUNTIME_SECURITY_CONFIG_SPOOL_MAX_SIZE", ROOMY);
     for (key, value) in [
         ("LOGS_DD_URL", url),
         ("BATCH_WAIT", "100ms"),
