@@ -2,7 +2,7 @@
 //!
 //! Events enter through [`kernel`], are named by [`resolve`], judged by [`policy`] with
 //! expressions of [`secl`], and leave as JSON lines through [`probe`] and [`forward`]. [`cli`]
-//! turns arguments into one of these roles, [`config`] files and the environment into settings,
+//! turns arguments into one of these roles or into a [`flare`], [`config`] files and the environment into settings,
 //! [`ipc`] is what the roles' sockets have in common.
 //! Arrows run one way: `cli`, then the roles, then `ipc`, `policy`, `resolve` and `kernel`, then `secl`
 //! and `event`, then `sys`.
@@ -10,6 +10,7 @@
 pub mod cli;
 pub mod config;
 pub mod event;
+pub mod flare;
 pub mod forward;
 pub mod http;
 pub mod ipc;

@@ -154,7 +154,7 @@ fn insert(tree: &mut Map<String, Value>, name: &str, value: Value) {
     }
 }
 
-fn by_sources(entries: &Map<String, Value>) -> Value {
+pub(super) fn by_sources(entries: &Map<String, Value>) -> Value {
     let mut sources = Map::new();
     for (name, entry) in entries {
         let source = entry.get("source").map(show::text).unwrap_or_default();

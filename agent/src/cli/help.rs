@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::flags::{Command, Flag, Role, COMMANDS};
+use super::commands::{Command, COMMANDS};
+use super::flags::{Flag, Role};
 
 /// Column in which the sentences begin.
 const COLUMN: usize = 30;

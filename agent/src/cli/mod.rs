@@ -1,14 +1,17 @@
 //! The command line: arguments in, exit code out.
 //!
-//! [`flags`] is the one table of flags and commands; [`parse`] and [`help`] read it. Each command
+//! [`flags`] is the one table of flags, [`commands`] that of commands; [`parse`] and [`help`] read
+//! them. Each command
 //! has a file of its own, which turns flags into settings, calls a role or asks a running one over
 //! the command socket ([`crate::ipc::client`]), and prints. No command knows how events are made.
 
+pub mod commands;
 pub mod config;
 pub mod config_schema;
 pub mod events;
 pub mod exit;
 pub mod flags;
+pub mod flare;
 pub mod help;
 pub mod parse;
 pub mod policy;

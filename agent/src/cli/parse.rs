@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use lexopt::{Arg, Parser};
 
-use super::flags::{Command, Flag, Role, COMMANDS};
+use super::commands::{Command, COMMANDS};
+use super::flags::{Flag, Role};
 use super::help;
 
 /// What the command line says.

@@ -1,6 +1,6 @@
 //! `runtime policy check` and `runtime policy reload`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{json, Value};
@@ -28,22 +28,32 @@ pub fn check(arguments: &Arguments) -> Exit {
         return loaded(&settings, arguments.has(&JSON));
     }
     let rules = load(arguments, &settings);
-    let approvals: Vec<(&str, Approval)> = rules
-        .event_types()
-        .into_iter()
-        .map(|event| (event, rules.approval(event, &fields::capabilities(event))))
-        .collect();
     let report = rules.report();
     if arguments.has(&JSON) {
-        print::line(&report.check_json(&approvals, fields::name_of));
+        print::line(&check_json(&rules));
     } else {
         print::line(&text(report));
-        print::line(&filters(&approvals));
+        print::line(&filters(&approvals(&rules)));
     }
     match report.has_errors() {
         true => Exit::Failure,
         false => Exit::Success,
     }
+}
+
+/// What each event type lets the kernel drop.
+fn approvals(rules: &RuleSet) -> Vec<(&'static str, Approval)> {
+    let types = rules.event_types().into_iter();
+    types
+        .map(|event| (event, rules.approval(event, &fields::capabilities(event))))
+        .collect()
+}
+
+/// The report on a rule set as JSON.
+pub(super) fn check_json(rules: &RuleSet) -> String {
+    rules
+        .report()
+        .check_json(&approvals(rules), fields::name_of)
 }
 
 /// Loads the policies of the directory that is named or configured, with every event type
@@ -53,8 +63,13 @@ pub(super) fn load(arguments: &Arguments, settings: &Settings) -> RuleSet {
         Some(directory) => PathBuf::from(directory),
         None => settings.policies_dir(),
     };
+    load_from(&directory, settings)
+}
+
+/// Loads the policies of this directory, with every event type enabled.
+pub(super) fn load_from(directory: &Path, settings: &Settings) -> RuleSet {
     let embedded = settings.flag(&keys::POLICIES_DEFAULT_ENABLED);
-    let (sources, unread) = policy::read_directory(&directory, embedded);
+    let (sources, unread) = policy::read_directory(directory, embedded);
     let options = Options {
         enforcement_disabled: !settings.flag(&keys::ENFORCEMENT_ENABLED),
         enforcement_sources: settings.list(&keys::ENFORCEMENT_SOURCES).to_vec(),

@@ -1,10 +1,12 @@
-//! The hidden commands that roles start: for the self-test, for hashing files, and for HTTP.
+//! The hidden commands that roles start: for the self-test, for hashing files, for HTTP and for
+//! flares.
 
 use std::io;
 
 use super::exit::Exit;
 use super::parse::Arguments;
 use super::print;
+use crate::flare;
 use crate::http::serve;
 use crate::probe::{runner, worker};
 
@@ -26,6 +28,11 @@ pub fn hash_worker(_: &Arguments) -> Exit {
 /// Makes the HTTP requests that it is asked for.
 pub fn http_worker(_: &Arguments) -> Exit {
     ended(serve::run())
+}
+
+/// Runs the collectors of a flare that it is asked for.
+pub fn flare_worker(_: &Arguments) -> Exit {
+    ended(flare::worker::run())
 }
 
 fn ended(result: io::Result<()>) -> Exit {

@@ -36,6 +36,16 @@ pub fn of_client(arguments: &Arguments) -> Settings {
     settings
 }
 
+/// Settings of a flare, which is wanted most when the configuration is broken: whatever is wrong
+/// with it is told and nothing more.
+pub fn of_flare(arguments: &Arguments, tell: &dyn Fn(&str)) -> Settings {
+    let settings = Settings::load(&request(arguments));
+    for problem in settings.errors().iter().chain(settings.warnings()) {
+        tell(problem);
+    }
+    settings
+}
+
 /// Settings of a daemon, and its log: a file that cannot be used stops it, because it may have
 /// said that nothing is to run. `None` then; the sentences are said.
 pub fn of_daemon(

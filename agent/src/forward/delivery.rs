@@ -14,7 +14,7 @@ use super::spool::{self, Pending, Record, Spool};
 use crate::config::{keys, Settings};
 
 /// Directory of the spool below the run path.
-const DIRECTORY: &str = "spool";
+pub const DIRECTORY: &str = "spool";
 /// Between two looks after bounds and disk.
 const MAINTENANCE: Duration = Duration::from_secs(1);
 

@@ -8,9 +8,9 @@
 
 mod clock;
 pub mod connection;
-mod delivery;
+pub mod delivery;
 mod link;
-mod metrics;
+pub mod metrics;
 mod outputs;
 pub mod sender;
 mod serving;

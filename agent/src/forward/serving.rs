@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::{status, Forwarder, FIRST_PEER, OUTPUT};
 use crate::config::{keys, runtime, Settings};
+use crate::flare::environment;
 use crate::ipc::{failure, Command, Commands, Reception, SUCCESS};
 use crate::logger;
 use crate::sys::socket::{self, Listener};
@@ -26,6 +27,8 @@ enum Request {
     Status,
     /// Every setting with its source.
     Config,
+    /// What this role knows for a flare.
+    Flare,
     /// One setting.
     ConfigGet { setting: String },
     /// Another value for a setting.
@@ -119,6 +122,13 @@ impl Forwarder {
         match request {
             Request::Status => json!({ "ok": true, "status": self.status() }).to_string(),
             Request::Config => json!({ "ok": true, "config": self.settings.to_json() }).to_string(),
+            Request::Flare => json!({
+                "ok": true,
+                "status": self.status(),
+                "config": self.settings.to_json(),
+                "environment": environment::allowed(),
+            })
+            .to_string(),
             Request::ConfigGet { setting } => match runtime::get(&self.settings, setting) {
                 Ok(value) => json!({ "ok": true, "value": value }).to_string(),
                 Err(sentence) => failure(&sentence),

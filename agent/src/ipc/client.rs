@@ -15,6 +15,8 @@ use serde_json::Value;
 
 /// Longest reply that is read, in bytes.
 const LONGEST_REPLY: u64 = 16 * 1024 * 1024;
+/// Longest reply after which something else follows, in bytes.
+const LONGEST_AGREEMENT: usize = 4 * 1024;
 /// Pause before a socket whose queue is full is tried again.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -138,11 +140,15 @@ pub fn request_of(
         socket: socket.to_owned(),
         source,
     })?;
+    understand(role, socket, &line)
+}
+
+fn understand(role: &'static str, socket: &Path, line: &[u8]) -> Result<Value, Error> {
     let malformed = || Error::Malformed {
         role,
         socket: socket.to_owned(),
     };
-    let reply: Value = serde_json::from_slice(&line).map_err(|_| malformed())?;
+    let reply: Value = serde_json::from_slice(line).map_err(|_| malformed())?;
     match reply.get("ok").and_then(Value::as_bool) {
         Some(true) => Ok(reply),
         Some(false) => {
@@ -153,6 +159,52 @@ pub fn request_of(
         }
         None => Err(malformed()),
     }
+}
+
+/// Sends `request` to system-probe and returns the connection, on which more than a reply comes
+/// once system-probe has agreed. It must do so within `limit`.
+pub fn open(socket: &Path, request: &Value, limit: Duration) -> Result<UnixStream, Error> {
+    let deadline = Instant::now() + limit;
+    let (role, socket) = (SYSTEM_PROBE, socket.to_owned());
+    let mut stream = match connect(&socket, deadline) {
+        Ok(stream) => stream,
+        Err(source) => {
+            return Err(Error::Connect {
+                role,
+                socket,
+                source,
+            })
+        }
+    };
+    match exchange_line(&mut stream, request, deadline) {
+        Ok(line) => understand(role, &socket, &line).map(|_| stream),
+        Err(source) => Err(Error::Reply {
+            role,
+            socket,
+            source,
+        }),
+    }
+}
+
+/// The reply of a line that nothing behind the line is read with.
+fn exchange_line(
+    stream: &mut UnixStream,
+    request: &Value,
+    deadline: Instant,
+) -> io::Result<Vec<u8>> {
+    send(stream, request, deadline)?;
+    let mut line = Vec::new();
+    let mut byte = [0; 1];
+    while line.len() < LONGEST_AGREEMENT {
+        stream.set_read_timeout(Some(left(deadline)?))?;
+        stream.read_exact(&mut byte).map_err(in_time)?;
+        match byte {
+            [b'\n'] => break,
+            [other] => line.push(other),
+        }
+    }
+    stream.set_read_timeout(None)?;
+    Ok(line)
 }
 
 /// Connects without waiting for a place in a full queue, which would have no limit of time.
@@ -173,10 +225,7 @@ fn connect(socket: &Path, deadline: Instant) -> io::Result<UnixStream> {
 }
 
 fn exchange(stream: &mut UnixStream, request: &Value, deadline: Instant) -> io::Result<Vec<u8>> {
-    stream.set_write_timeout(Some(left(deadline)?))?;
-    stream
-        .write_all(format!("{request}\n").as_bytes())
-        .map_err(in_time)?;
+    send(stream, request, deadline)?;
     let mut reply = Vec::new();
     let mut piece = [0; 16 * 1024];
     loop {
@@ -204,6 +253,12 @@ fn exchange(stream: &mut UnixStream, request: &Value, deadline: Instant) -> io::
             ));
         }
     }
+}
+
+fn send(stream: &mut UnixStream, request: &Value, deadline: Instant) -> io::Result<()> {
+    stream.set_write_timeout(Some(left(deadline)?))?;
+    let line = format!("{request}\n");
+    stream.write_all(line.as_bytes()).map_err(in_time)
 }
 
 fn left(deadline: Instant) -> io::Result<Duration> {

@@ -139,6 +139,13 @@ impl<C: Command> Commands<C> {
         self.reply(token, reply);
     }
 
+    /// Gives the connection of a peer away, once it has all that was said to it.
+    pub fn take(&mut self, token: usize) -> Option<Connection> {
+        let index = self.peers.iter().position(|peer| peer.token == token)?;
+        let peer = self.peers.swap_remove(index);
+        (peer.connection.waiting() == 0).then_some(peer.connection)
+    }
+
     /// Closes what has been idle for longer than `limit` and waits for nothing.
     pub fn expire(&mut self, limit: Duration) {
         self.peers

@@ -74,6 +74,11 @@ impl Connection {
         &mut self.stream
     }
 
+    /// The socket alone, for who goes on with it without lines.
+    pub fn into_stream(self) -> UnixStream {
+        self.stream
+    }
+
     /// The next line that has arrived.
     pub fn next_line(&mut self) -> Input {
         loop {

@@ -14,7 +14,7 @@ mod perf;
 mod program;
 mod sizes;
 pub mod stream;
-mod tracefs;
+pub mod tracefs;
 
 use std::fmt;
 use std::io;

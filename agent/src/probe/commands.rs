@@ -17,6 +17,11 @@ pub enum Command {
     ReloadPolicies,
     /// The report on the rules that run.
     LoadedPolicies,
+    /// Run these collectors of a flare; once that is agreed to, their frames follow.
+    Flare {
+        /// Their names.
+        collectors: Vec<String>,
+    },
     /// End this process.
     Stop,
     /// The configuration in effect.

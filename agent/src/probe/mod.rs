@@ -6,6 +6,7 @@
 
 mod actions;
 mod agent;
+mod collectors;
 pub mod commands;
 mod filters;
 mod heartbeat;

@@ -5,9 +5,11 @@
 //! values that clean up behind themselves. Together with `kernel` this is the only home of
 //! `unsafe` in the crate.
 
+pub mod beneath;
 pub mod descriptor;
 pub mod directory;
 pub mod files;
+pub mod kernel_log;
 pub mod lifeline;
 pub mod lock;
 pub mod memory;

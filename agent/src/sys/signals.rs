@@ -5,7 +5,7 @@
 //! [`Signals`] with mio as an event source and call [`Signals::next`] until it returns `None`.
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use mio::unix::SourceFd;
 use mio::{event::Source, Interest, Registry, Token};
@@ -47,6 +47,13 @@ impl Signals {
                 return Some(signal);
             }
         }
+    }
+}
+
+/// For polling without mio.
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
     }
 }
 

@@ -66,7 +66,8 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
-fn is_command(character: char) -> bool {
+/// Whether a terminal would obey the character, or turn around what follows.
+pub fn is_command(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
 }

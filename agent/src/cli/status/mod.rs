@@ -48,7 +48,7 @@ pub fn main(arguments: &Arguments) -> Exit {
     print::line(&if as_json {
         view.json().to_string()
     } else {
-        text::render(&view)
+        view.text()
     });
     match view.all_is_well() {
         true => Exit::Success,
@@ -59,9 +59,23 @@ pub fn main(arguments: &Arguments) -> Exit {
 impl View {
     fn gather(settings: &Settings) -> View {
         let probe = ask(&settings.command_socket()).map_err(|error| error.to_string());
-        let agent = ask(&settings.agent_socket()).or_else(|_| agent(settings));
+        View::of(settings, probe, ask(&settings.agent_socket()).ok())
+    }
+
+    /// What is known when system-probe has answered this, and security-agent that if anything.
+    pub(super) fn of(
+        settings: &Settings,
+        probe: Result<Value, String>,
+        answer: Option<Value>,
+    ) -> View {
+        let agent = answer.map_or_else(|| agent(settings), Ok);
         let off = off(settings, probe.is_ok());
         View { off, probe, agent }
+    }
+
+    /// The text for people.
+    pub(super) fn text(&self) -> String {
+        text::render(self)
     }
 
     fn all_is_well(&self) -> bool {
@@ -70,7 +84,8 @@ impl View {
         self.agent.is_ok() && attached && rules_loaded(probe) > 0
     }
 
-    fn json(&self) -> Value {
+    /// The same as JSON.
+    pub(super) fn json(&self) -> Value {
         let mut probe = self
             .probe
             .clone()
@@ -115,7 +130,7 @@ fn off(settings: &Settings, probe_answers: bool) -> Option<String> {
 }
 
 /// The status of whoever answers on this socket.
-fn ask(socket: &Path) -> Result<Value, client::Error> {
+pub(super) fn ask(socket: &Path) -> Result<Value, client::Error> {
     let request = json!({"command": "status"});
     let mut reply = client::request(socket, &request, LIMIT)?;
     Ok(reply.get_mut("status").map(Value::take).unwrap_or_default())

@@ -4,7 +4,7 @@
 //! format 0.0.4). The numbers are those of `status`: system-probe's, asked for over its command
 //! socket while they are wanted, and this role's own. Nothing is listened on unless configured.
 
-mod text;
+pub mod text;
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};

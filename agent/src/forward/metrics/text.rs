@@ -265,7 +265,7 @@ const fn endpoint(
 
 /// The whole text; `probe` is the status of system-probe, when it answers, and `agent` that of
 /// this role.
-pub(super) fn render(probe: Option<&Value>, agent: &Value) -> String {
+pub fn render(probe: Option<&Value>, agent: &Value) -> String {
     let mut text = String::new();
     let up = u8::from(probe.is_some());
     head(&mut text, "up", GAUGE, "Whether system-probe answers.");

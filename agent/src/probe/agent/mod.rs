@@ -1,5 +1,6 @@
 //! The loop of system-probe and what it looks after.
 
+mod children;
 mod serving;
 mod testing;
 
@@ -11,6 +12,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
 use super::actions::Actions;
+use super::collectors::Collecting;
 use super::commands::Command;
 use super::filters::Gates;
 use super::heartbeat::Heartbeat;
@@ -67,8 +69,9 @@ pub(super) struct Agent {
     heartbeat: Heartbeat,
     gates: Gates,
     filters_in_kernel: bool,
-    /// The process that hashes files, as far as the kernel was told of it.
-    ignored_worker: Option<u32>,
+    collecting: Collecting,
+    /// The processes that we have started, as far as the kernel was told of them.
+    ignored: [Option<u32>; children::KINDS],
     started: Instant,
     watched: Instant,
     reported: Losses,
@@ -138,7 +141,8 @@ impl Agent {
             heartbeat: Heartbeat::new(started),
             gates: Gates::default(),
             filters_in_kernel: settings.flag(&keys::ENABLE_KERNEL_FILTERS),
-            ignored_worker: None,
+            collecting: Collecting::default(),
+            ignored: [None; children::KINDS],
             self_test,
             waiting: Vec::new(),
             queued: Vec::new(),
@@ -347,30 +351,12 @@ impl Agent {
             let now = monotonic_now();
             self.pipeline.resolver.expire(now);
             self.pipeline.sweep(now);
-            self.ignore_worker();
+            self.collecting.look_after();
+            self.ignore_children();
             self.beat();
             self.commands.expire(IDLE);
             self.pipeline.subscribers.expire(IDLE);
             self.report_losses();
-        }
-    }
-
-    /// Keeps the file events of the process that hashes files out.
-    fn ignore_worker(&mut self) {
-        let worker = self.pipeline.actions.worker();
-        if worker == self.ignored_worker {
-            return;
-        }
-        let before = std::mem::replace(&mut self.ignored_worker, worker);
-        for (pid, ignored) in [(before, false), (worker, true)] {
-            let Some(pid) = pid else { continue };
-            match ignored {
-                true => self.pipeline.protected.push(pid),
-                false => self.pipeline.protected.retain(|known| *known != pid),
-            }
-            if let Err(error) = self.probes.ignore(pid, ignored) {
-                warn!("{error}");
-            }
         }
     }
 

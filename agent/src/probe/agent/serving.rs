@@ -1,5 +1,8 @@
 //! How the loop takes connections in and answers commands.
 
+use std::os::fd::OwnedFd;
+
+use mio::event::Source;
 use serde_json::{json, Value};
 
 use super::Agent;
@@ -10,6 +13,13 @@ use crate::probe::commands::Command;
 use crate::probe::filters;
 use crate::probe::status::{self, View};
 use crate::probe::subscribers::Subscribers;
+
+/// The descriptor of a stream that its reader and writer may wait at.
+fn blocking(stream: mio::net::UnixStream) -> std::io::Result<OwnedFd> {
+    let stream = std::os::unix::net::UnixStream::from(stream);
+    stream.set_nonblocking(false)?;
+    Ok(OwnedFd::from(stream))
+}
 
 impl Agent {
     /// Takes in who waits at the sockets.
@@ -62,6 +72,7 @@ impl Agent {
                 let reply = self.configure(&command);
                 self.commands.reply(peer, &reply);
             }
+            Command::Flare { collectors } => self.collect(peer, &collectors),
             Command::Stop => {
                 self.commands.reply(peer, SUCCESS);
                 self.is_stopping = true;
@@ -75,6 +86,28 @@ impl Agent {
                 self.waiting.push(peer);
                 self.start_test();
             }
+        }
+    }
+
+    /// Hands a peer over to a process that collects for it.
+    fn collect(&mut self, peer: usize, collectors: &[String]) {
+        if self.collecting.pid().is_some() {
+            let sentence = failure("another flare is being made; try again when it is ready");
+            return self.commands.reply(peer, &sentence);
+        }
+        self.commands.reply(peer, SUCCESS);
+        let Some(connection) = self.commands.take(peer) else {
+            return;
+        };
+        let mut stream = connection.into_stream();
+        let handed_over = stream
+            .deregister(self.poll.registry())
+            .map_err(|error| error.to_string())
+            .and_then(|()| blocking(stream).map_err(|error| error.to_string()))
+            .and_then(|stream| self.collecting.start(collectors, stream));
+        match handed_over {
+            Ok(()) => self.ignore_children(),
+            Err(sentence) => log::warn!("nothing is collected for a flare: {sentence}"),
         }
     }
 
