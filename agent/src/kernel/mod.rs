@@ -8,12 +8,14 @@ pub mod btf;
 pub mod constants;
 mod counters;
 mod filter;
+pub mod inventory;
 mod ladder;
 mod object;
 mod perf;
 mod program;
 mod sizes;
 pub mod stream;
+pub mod tc;
 mod tracefs;
 
 use std::fmt;

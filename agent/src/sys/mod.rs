@@ -5,6 +5,7 @@
 //! values that clean up behind themselves. Together with `kernel` this is the only home of
 //! `unsafe` in the crate.
 
+pub mod child;
 pub mod descriptor;
 pub mod directory;
 pub mod files;
