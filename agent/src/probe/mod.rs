@@ -7,6 +7,7 @@
 mod actions;
 mod agent;
 pub mod commands;
+mod diagnosis;
 mod filters;
 mod heartbeat;
 mod journal;
