@@ -8,14 +8,17 @@ pub mod btf;
 pub mod constants;
 mod counters;
 mod filter;
+pub mod inventory;
 mod ladder;
 mod object;
 mod perf;
 mod program;
 mod sizes;
 pub mod stream;
+pub mod tc;
 pub mod tracefs;
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -25,13 +28,14 @@ use bpf_sys::MapHandle;
 
 pub use counters::{Counters, Counts};
 pub use filter::{Filters, Gate};
+pub use program::Refusal;
 pub use stream::EventStream;
 
 use crate::event::wire::Kind;
 use constants::Constants;
 use ladder::{HookPlace, Ladder, Rung, LADDERS};
 use object::{Image, Object};
-use program::{Hook, Loaded};
+use program::{Hook, Loaded, Refusals};
 use tracefs::Tracefs;
 
 /// Why nothing can be watched.
@@ -124,6 +128,7 @@ pub struct Probes {
     walkers: Vec<Loaded>,
     hooks: Vec<Hook>,
     rungs: Vec<RungStatus>,
+    refusals: Refusals,
     filters: Filters,
     ignored: MapHandle,
     counters: Counters,
@@ -136,6 +141,7 @@ struct Setup<'a> {
     images: Vec<Image>,
     constants: Constants,
     tracefs: Result<Tracefs, io::Error>,
+    refusals: RefCell<Refusals>,
     options: &'a Options,
 }
 
@@ -157,6 +163,7 @@ impl Probes {
             walkers: Vec::new(),
             hooks: Vec::new(),
             rungs: Vec::new(),
+            refusals: Refusals::default(),
             filters: Filters::new(named("gates")?, named("open_names")?),
             ignored: named("ignored")?,
             counters: Counters::open().map_err(|error| Error::Map("counts", error))?,
@@ -168,6 +175,7 @@ impl Probes {
             let status = probes.climb(ladder, &setup);
             probes.rungs.push(status);
         }
+        probes.refusals = setup.refusals.take();
         Ok((probes, stream))
     }
 
@@ -190,6 +198,11 @@ impl Probes {
     /// How each event type is seen.
     pub fn rungs(&self) -> &[RungStatus] {
         &self.rungs
+    }
+
+    /// The programs that the kernel refused to load.
+    pub fn refusals(&self) -> &[Refusal] {
+        self.refusals.all()
     }
 
     /// The structure offsets of this kernel; a missing one costs the fields that need it.
@@ -280,7 +293,7 @@ impl Probes {
             } else if rung.name == "kprobe" {
                 setup
                     .allow_kprobes()
-                    .and_then(|()| self.attach_kprobe(place))
+                    .and_then(|()| self.attach_kprobe(place, setup))
             } else {
                 setup.attach(place).map(|hook| hooks.push(hook))
             };
@@ -302,14 +315,14 @@ impl Probes {
     }
 
     /// Loads and attaches a kprobe or kretprobe through redbpf.
-    fn attach_kprobe(&mut self, place: &HookPlace) -> Result<(), String> {
+    fn attach_kprobe(&mut self, place: &HookPlace, setup: &Setup<'_>) -> Result<(), String> {
         // redbpf panics without this file.
         if !std::path::Path::new("/sys/bus/event_source/devices/kprobe/type").exists() {
             return Err("this kernel has no kprobes".to_string());
         }
-        self.load_kprobe_walker()?;
+        self.load_kprobe_walker(setup)?;
         let name = place.section.rsplit('/').next().unwrap_or("");
-        self.load_by_redbpf(name)?;
+        self.load_by_redbpf(name, setup)?;
         let probe = self.module.kprobe_mut(name).ok_or("no such program")?;
         probe
             .attach_kprobe(place.target, 0)
@@ -331,7 +344,7 @@ impl Probes {
         }
     }
 
-    fn load_kprobe_walker(&mut self) -> Result<(), String> {
+    fn load_kprobe_walker(&mut self, setup: &Setup<'_>) -> Result<(), String> {
         if self
             .module
             .program("walk")
@@ -340,7 +353,7 @@ impl Probes {
         {
             return Ok(());
         }
-        self.load_by_redbpf("walk")?;
+        self.load_by_redbpf("walk", setup)?;
         let walker = self.module.program("walk").and_then(|walk| *walk.fd());
         let walker = walker.ok_or("the path walker was not loaded")?;
         // SAFETY: redbpf owns this descriptor and keeps it open as long as the module, which
@@ -349,15 +362,19 @@ impl Probes {
         set_walker("walk_kprobe", walker).map_err(|error| error.to_string())
     }
 
-    fn load_by_redbpf(&mut self, name: &str) -> Result<(), String> {
+    fn load_by_redbpf(&mut self, name: &str, setup: &Setup<'_>) -> Result<(), String> {
         let (version, license) = (self.module.version, self.module.license.clone());
         let program = self.module.program_mut(name).ok_or("no such program")?;
         if program.fd().is_some() {
             return Ok(());
         }
+        bpf_sys::forget_last_error();
         program.load(version, license).map_err(|error| {
-            let reason = bpf_sys::last_error();
-            reason.map_or_else(|| format!("{error:?}"), |reason| reason.to_string())
+            let Some(reason) = bpf_sys::last_error() else {
+                return format!("{error:?}");
+            };
+            setup.refusals.borrow_mut().note(&reason);
+            reason.to_string()
         })
     }
 }
@@ -373,6 +390,7 @@ impl<'a> Setup<'a> {
             images: Object::embedded().images()?,
             constants,
             tracefs: Tracefs::find(),
+            refusals: RefCell::default(),
             options,
         })
     }
@@ -393,11 +411,15 @@ impl<'a> Setup<'a> {
     fn load(&self, section: &str) -> Result<Loaded, program::Error> {
         let image = self.images.iter().find(|image| image.section == section);
         let image = image.ok_or_else(|| program::Error::UnknownKind(section.to_string()))?;
-        program::load(image, &self.constants, 0).or_else(|_| {
+        let result = program::load(image, &self.constants, 0).or_else(|_| {
             let mut constants = self.constants.clone();
             constants.use_register_helper(false);
             program::load(image, &constants, 0)
-        })
+        });
+        if let Err(program::Error::Refused(error)) = &result {
+            self.refusals.borrow_mut().note(error);
+        }
+        result
     }
 
     fn attach(&self, place: &HookPlace) -> Result<Hook, String> {

@@ -27,6 +27,9 @@ const PSEUDO_MAP_FD: u8 = 1;
 const INSTRUCTION: usize = 8;
 /// Lines of a verifier's log that are shown.
 const VERIFIER_LINES: usize = 5;
+/// Refusals that are kept, and bytes of each one's log.
+const REFUSALS: usize = 32;
+const REFUSAL_LOG: usize = 8 << 10;
 const CALL: u8 = 0x85;
 /// perf_event_open(2): PERF_TYPE_TRACEPOINT.
 const PERF_TYPE_TRACEPOINT: u32 = 2;
@@ -94,6 +97,42 @@ fn last_words(error: &LoadError) -> String {
         .iter()
         .skip(lines.len().saturating_sub(VERIFIER_LINES));
     kept.fold(String::new(), |text, line| text + " | " + line.trim())
+}
+
+/// A program that the kernel refused to load.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Name of the program.
+    pub program: String,
+    /// The kernel's errno.
+    pub errno: i32,
+    /// The end of the verifier's log, ASCII; empty when the verifier was not asked.
+    pub log: String,
+}
+
+/// The refusals so far: one for each program, at most 32.
+#[derive(Debug, Default)]
+pub struct Refusals(Vec<Refusal>);
+
+impl Refusals {
+    /// Keeps what matters of a refusal.
+    pub fn note(&mut self, error: &LoadError) {
+        let known = self.0.iter().any(|refusal| refusal.program == error.name);
+        if known || self.0.len() == REFUSALS {
+            return;
+        }
+        let start = error.log.len().saturating_sub(REFUSAL_LOG);
+        self.0.push(Refusal {
+            program: error.name.clone(),
+            errno: error.errno,
+            log: error.log.get(start..).unwrap_or_default().to_owned(),
+        });
+    }
+
+    /// What was kept.
+    pub fn all(&self) -> &[Refusal] {
+        &self.0
+    }
 }
 
 /// A program in the kernel.
@@ -329,6 +368,26 @@ fn control(event: BorrowedFd<'_>, request: u64, argument: u64) -> io::Result<()>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refusals_are_kept_once_and_bounded() {
+        let mut refusals = Refusals::default();
+        for number in 0..40 {
+            for errno in [libc::EACCES, libc::EPERM] {
+                refusals.note(&LoadError {
+                    errno,
+                    operation: "load program",
+                    name: format!("program{number}"),
+                    log: "a".repeat(number * 1_000) + "end",
+                });
+            }
+        }
+        let kept = refusals.all();
+        assert_eq!(kept.len(), REFUSALS);
+        assert!(kept.iter().all(|kept| kept.errno == libc::EACCES));
+        assert!(kept.iter().all(|kept| kept.log.len() <= REFUSAL_LOG));
+        assert!(kept.iter().all(|kept| kept.log.ends_with("end")));
+    }
 
     #[test]
     fn old_kernels_get_the_reads_that_they_have() {

@@ -11,6 +11,8 @@ use crate::ipc;
 pub enum Command {
     /// What is attached, loaded, counted.
     Status,
+    /// What helps support and is too large for the status.
+    Diagnosis,
     /// Run the self-test; the reply comes when it has ended.
     SelfTest,
     /// Read the policies again.
@@ -69,6 +71,7 @@ mod tests {
         };
         for (text, command) in [
             (r#"{"command":"status"}"#, Some(Command::Status)),
+            (r#"{"command":"diagnosis"}"#, Some(Command::Diagnosis)),
             (r#"{"command":"self_test"}"#, Some(Command::SelfTest)),
             (
                 r#"{"command":"reload_policies"}"#,
@@ -102,6 +105,7 @@ mod tests {
     fn only_the_owner_may_change_what_runs() {
         let may_all = |command: Command| !command.is_for_owner();
         assert!(may_all(Command::Status) && may_all(Command::Config));
+        assert!(may_all(Command::Diagnosis));
         assert!(!may_all(Command::Stop) && !may_all(Command::ReloadPolicies));
         assert!(!may_all(Command::ConfigSet {
             setting: String::new(),

@@ -109,6 +109,12 @@ impl ProcessCache {
         self.limit
     }
 
+    /// Every entry, and whether its process has ended.
+    pub fn all(&self) -> impl Iterator<Item = (&Process, bool)> {
+        let entries = self.entries.values();
+        entries.map(|entry| (&*entry.process, entry.exited))
+    }
+
     /// Every process that has not ended.
     pub fn living(&self) -> impl Iterator<Item = &Rc<Process>> {
         let living = self.entries.values().filter(|entry| !entry.exited);

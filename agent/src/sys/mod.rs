@@ -6,6 +6,7 @@
 //! `unsafe` in the crate.
 
 pub mod beneath;
+pub mod child;
 pub mod descriptor;
 pub mod directory;
 pub mod files;

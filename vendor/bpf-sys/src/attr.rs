@@ -92,6 +92,15 @@ pub(crate) struct ProgramAttach {
     pub attach_flags: u32,
 }
 
+/// `BPF_{PROG,MAP}_GET_NEXT_ID` and `BPF_{PROG,MAP}_GET_FD_BY_ID`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(crate) struct ObjectId {
+    pub id: u32,
+    pub next_id: u32,
+    pub open_flags: u32,
+}
+
 /// `BPF_OBJ_GET_INFO_BY_FD`.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
@@ -201,6 +210,7 @@ const _: () = assert!(offset_of!(ProgramLoad, line_info) == 96);
 const _: () = assert!(offset_of!(ProgramLoad, attach_btf_id) == 108);
 const _: () = assert!(size_of::<ObjectPath>() == 16);
 const _: () = assert!(size_of::<ProgramAttach>() == 16);
+const _: () = assert!(size_of::<ObjectId>() == 12);
 const _: () = assert!(size_of::<ObjectInfo>() == 16);
 const _: () = assert!(offset_of!(ObjectInfo, info) == 8);
 const _: () = assert!(size_of::<RawTracepoint>() == 16);

@@ -3,7 +3,7 @@
 //! Two sets of names live here. `compat` and `types` hold exactly what redbpf 2.3.0 takes from the
 //! crate that this one replaces, under the names and shapes that redbpf expects. The rest is a safe
 //! interface for the agent: [`load_program`], [`raw_tracepoint_open`], [`create_map`],
-//! [`MapHandle`], [`map_info`], [`program_info`].
+//! [`MapHandle`], [`map_info`], [`program_info`], and [`Objects`] for those of the whole host.
 //!
 //! This crate also keeps what redbpf drops: [`map_fd`] finds the maps that were made in this process
 //! by name, [`last_error`] has the error number and the verifier's log of the last failure, and a
@@ -15,6 +15,7 @@
 mod attr;
 mod compat;
 mod error;
+mod identity;
 mod map;
 mod program;
 mod registry;
@@ -24,9 +25,11 @@ pub mod uname;
 
 pub use compat::*;
 pub use error::{forget_last_error, last_error, LoadError};
+pub use identity::Objects;
 pub use map::{create_map, map_info, possible_cpus, MapHandle, MapInfo, MapSpec};
 pub use program::{
-    load_program, program_info, raw_tracepoint_open, ProgramInfo, ProgramLoad, LOG_KEPT,
+    load_program, program_info, program_maps, raw_tracepoint_open, ProgramInfo, ProgramLoad,
+    LOG_KEPT,
 };
 pub use registry::{forget_maps, map_fd};
 pub use types::*;

@@ -23,6 +23,9 @@ pub const LOG_KEPT: usize = 64 * 1024;
 /// keep for the end of it, which holds the reason, to be there.
 const LOG_ROOM: usize = 1024 * 1024;
 
+/// Maps of one program that are told (`MAX_USED_MAPS` of the kernel).
+const MAPS_SHOWN: usize = 64;
+
 /// Bytes of one instruction.
 const INSTRUCTION: usize = 8;
 
@@ -60,6 +63,14 @@ pub struct ProgramInfo {
     pub id: u32,
     /// The kernel's name: at most 15 bytes.
     pub name: String,
+    /// SHA-1 of the instructions, its first 8 bytes; programs of the same code have the same.
+    pub tag: [u8; 8],
+    /// When it was loaded: nanoseconds since boot (4.15).
+    pub load_time: u64,
+    /// User who loaded it (4.15).
+    pub uid: u32,
+    /// Bytes of machine code; 0 also without the right to know.
+    pub jited_bytes: u32,
     /// Nanoseconds spent in the program; counted only while `kernel.bpf_stats_enabled` is on (5.1).
     pub run_time_ns: u64,
     /// Runs; counted only while `kernel.bpf_stats_enabled` is on (5.1).
@@ -192,24 +203,50 @@ pub fn raw_tracepoint_open(name: Option<&CStr>, prog: BorrowedFd) -> Result<Owne
 /// EBADF and the like when `fd` is no BPF object. A descriptor of a map gives nonsense: the kernel
 /// answers for both kinds alike.
 pub fn program_info(fd: BorrowedFd) -> io::Result<ProgramInfo> {
-    let mut info = attr::KernelProgramInfo::default();
+    read_program_info(fd, &mut []).map(|(info, _)| info)
+}
+
+/// The numbers of the maps that a program uses, as [`MapInfo::id`](crate::MapInfo) has them (4.15),
+/// at most 64.
+///
+/// # Errors
+/// Those of [`program_info`].
+pub fn program_maps(fd: BorrowedFd) -> io::Result<Vec<u32>> {
+    let mut ids = [0; MAPS_SHOWN];
+    let (_, count) = read_program_info(fd, &mut ids)?;
+    Ok(ids.into_iter().take(count as usize).collect())
+}
+
+/// Fills `map_ids` as far as it goes; returns how many maps there are, too.
+fn read_program_info(fd: BorrowedFd, map_ids: &mut [u32]) -> io::Result<(ProgramInfo, u32)> {
+    let mut info = attr::KernelProgramInfo {
+        nr_map_ids: map_ids.len() as u32,
+        map_ids: map_ids.as_mut_ptr() as u64,
+        ..Default::default()
+    };
     let mut attr = attr::ObjectInfo {
         bpf_fd: fd_bits(fd.as_raw_fd()),
         info_len: size_of::<attr::KernelProgramInfo>() as u32,
         info: std::ptr::from_mut(&mut info) as u64,
     };
     // SAFETY: the kernel writes at most info_len bytes to `info`, which is that large, plain integers
-    // and alive. Its inner pointers and counts are zero: nothing else is written.
+    // and alive, and at most nr_map_ids numbers to `map_ids`, which has that many and is borrowed for
+    // the call. All other pointers and counts are zero: nothing else is written.
     unsafe { bpf(Command::ObjectInfo, &mut attr) }.map_err(io::Error::from_raw_os_error)?;
-    Ok(ProgramInfo {
+    let known = ProgramInfo {
         kind: info.kind,
         id: info.id,
         name: name_text(&info.name),
+        tag: info.tag,
+        load_time: info.load_time,
+        uid: info.created_by_uid,
+        jited_bytes: info.jited_prog_len,
         run_time_ns: info.run_time_ns,
         run_cnt: info.run_cnt,
         recursion_misses: info.recursion_misses,
         verified_insns: info.verified_insns,
-    })
+    };
+    Ok((known, info.nr_map_ids))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use super::*;
 use crate::syscall::tests::bpf_allowed;
-use crate::{attach_kind, last_error, program_kind};
+use crate::{attach_kind, last_error, program_kind, Objects};
 
 /// `r0 = 0; exit`
 const RETURN_ZERO: [u8; 16] = [0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
@@ -34,6 +34,12 @@ fn a_small_program_loads() {
     assert_eq!(info.name, "socket_filter_o");
     assert_ne!(info.id, 0);
     assert_eq!(info.recursion_misses, 0);
+    assert_ne!(info.tag, [0; 8]);
+    assert!(program_maps(fd.as_fd()).unwrap().is_empty());
+    let before = Objects::Programs.next(info.id - 1).unwrap();
+    assert_eq!(before, Some(info.id));
+    let again = Objects::Programs.open(info.id).unwrap().unwrap();
+    assert_eq!(program_info(again.as_fd()).unwrap(), info);
 }
 
 #[test]

@@ -10,9 +10,11 @@ use crate::config::{keys, runtime};
 use crate::ipc::{failure, Commands, SUCCESS};
 use crate::logger;
 use crate::probe::commands::Command;
+use crate::probe::diagnosis;
 use crate::probe::filters;
 use crate::probe::status::{self, View};
 use crate::probe::subscribers::Subscribers;
+use crate::probe::unix_now;
 
 /// The descriptor of a stream that its reader and writer may wait at.
 fn blocking(stream: mio::net::UnixStream) -> std::io::Result<OwnedFd> {
@@ -54,6 +56,11 @@ impl Agent {
         match command {
             Command::Status => {
                 let reply = self.status();
+                self.commands.reply(peer, &reply);
+            }
+            Command::Diagnosis => {
+                let processes = &self.pipeline.resolver.processes;
+                let reply = diagnosis::reply(self.probes.refusals(), processes, unix_now());
                 self.commands.reply(peer, &reply);
             }
             Command::LoadedPolicies => {

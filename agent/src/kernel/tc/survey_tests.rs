@@ -1,0 +1,128 @@
+//! Looks into the namespaces of this host, which are only read, and into one of the test's own.
+
+use nix::sched::unshare;
+
+use super::*;
+use crate::kernel::tc::dump;
+
+/// Flags of a request that makes something new: NLM_F_REQUEST, NLM_F_ACK, NLM_F_EXCL and
+/// NLM_F_CREATE.
+const CREATE: u16 = 0x605;
+/// The loopback interface of a new namespace.
+const LOOPBACK: u32 = 1;
+
+#[test]
+fn the_own_namespace_is_found() {
+    let own = fs::metadata(OWN).unwrap().ino();
+    let found = survey();
+    let namespace = found
+        .namespaces
+        .iter()
+        .find(|namespace| namespace.inode == own)
+        .unwrap();
+    assert_eq!(namespace.problem, "");
+    assert!(namespace.found_at.starts_with("pid "));
+    let loopback = &namespace.interfaces[0];
+    assert_eq!((loopback.index, &*loopback.name), (1, "lo"));
+}
+
+#[test]
+fn what_cannot_be_entered_is_told() {
+    let no_namespace = File::open("/proc/self/stat").unwrap();
+    let namespace = visit(Some(&no_namespace), &mut { LONGEST });
+    assert!(namespace.problem.starts_with("it cannot be entered: "));
+    assert!(namespace.interfaces.is_empty());
+}
+
+#[test]
+fn what_is_too_much_is_not_read() {
+    let mut room = 100;
+    let namespace = visit(None, &mut room);
+    assert!(namespace.problem.starts_with("it could not be read: "));
+    assert!(namespace.interfaces.is_empty());
+    assert_eq!(room, 0);
+}
+
+fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    let length = (value.len() + 4) as u16;
+    let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
+    bytes.extend_from_slice(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+/// Sends a request that changes the namespace of this thread.
+fn create(route: &mut Route, kind: u16, parts: &[Vec<u8>]) -> io::Result<()> {
+    route.ask(kind, CREATE, &parts.concat()).map(drop)
+}
+
+/// Makes a dummy interface, and on the loopback interface a clsact qdisc with an ingress filter of
+/// classic BPF, which is a program without number and name.
+fn furnish() -> io::Result<()> {
+    let words =
+        |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|word| word.to_ne_bytes()).collect() };
+    let mut route = Route::open()?;
+    let kind = attribute(18, &attribute(1, b"dummy\0"));
+    let name = attribute(3, b"cwst0\0");
+    // A kernel without dummy interfaces goes without.
+    let _ = create(&mut route, message::NEW_LINK, &[words(&[0; 4]), name, kind]);
+    let qdisc = words(&[0, LOOPBACK, 0xffff_0000, 0xffff_fff1, 0]);
+    create(
+        &mut route,
+        message::NEW_QDISC,
+        &[qdisc, attribute(1, b"clsact\0")],
+    )?;
+    let accept_all = [6_u16.to_ne_bytes(), [0; 2], [0xff; 2], [0xff; 2]].concat();
+    let options = [
+        attribute(4, &1_u16.to_ne_bytes()),
+        attribute(5, &accept_all),
+        attribute(8, &words(&[1])),
+    ];
+    let information = 9 << 16 | u32::from(3_u16.to_be());
+    let filter = words(&[0, LOOPBACK, 1, 0xffff_fff2, information]);
+    let kind = attribute(1, b"bpf\0");
+    create(
+        &mut route,
+        message::NEW_FILTER,
+        &[filter, kind, attribute(2, &options.concat())],
+    )
+}
+
+/// In a child: makes a namespace, goes back, and looks into it.
+fn look_from_outside(out: &mut File) -> io::Result<()> {
+    let home = File::open(OWN)?;
+    unshare(CloneFlags::CLONE_NEWNET)?;
+    let inside = File::open("/proc/thread-self/ns/net")?;
+    furnish()?;
+    setns(&home, CloneFlags::CLONE_NEWNET)?;
+    let namespace = visit(Some(&inside), &mut { LONGEST });
+    let found = Survey {
+        namespaces: vec![namespace],
+        left_out: 2,
+    };
+    dump::render(&found, out)
+}
+
+#[test]
+fn a_namespace_of_our_own_is_read_from_outside() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("not run: a new network namespace needs root");
+        return;
+    }
+    let mut work = |out: &mut File| {
+        if let Err(error) = look_from_outside(out) {
+            let _ = write!(out, "{error}");
+        }
+    };
+    let text = child::output_of(&mut work, 100_000, PATIENCE * 4).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    for line in [
+        "  1: lo state=down mac=00:00:00:00:00:00",
+        "     qdisc clsact handle=ffff: parent=ffff:fff1",
+        "     filter ingress chain=0 protocol=all priority=9 handle=0x1 bpf name=- id=0 \
+         tag=0000000000000000 direct-action",
+        "2 more network namespaces are not shown",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
+}
