@@ -103,10 +103,10 @@ impl Asked {
         Conversation::start(&self.host.command(&words))
     }
 
-    /// The requests that are no HEAD.
+    /// The flares; events of the agent go to the same server.
     fn sent(&self) -> Vec<Received> {
         let mut requests = self.server.take();
-        requests.retain(|one| one.asked().starts_with("POST "));
+        requests.retain(|one| one.asked().starts_with("POST /support/flare"));
         requests
     }
 
@@ -175,8 +175,9 @@ fn flags(asked: &Asked) -> Outcome {
         let text = asked.end(talk, 0)?;
         let questions = (text.contains(ASKS_EMAIL), text.contains(ASKS_CONSENT));
         let right = questions == (asks_email, asks_consent) && text.contains(SENT);
-        ensure(right && asked.sent().len() == 1, || {
-            format!("{words:?}: {text:?}")
+        let sent = asked.sent().len();
+        ensure(right && sent == 1, || {
+            format!("{words:?}, {sent} were sent: {text:?}")
         })?;
     }
     Ok(())
@@ -208,6 +209,7 @@ fn end_at_email(asked: &Asked) -> Outcome {
 /// Interrupted at either question, or while the archive is made: it ends at once, sends nothing
 /// and leaves no directory behind.
 fn interrupted(asked: &Asked) -> Outcome {
+    expect_interruptible()?;
     for (words, until) in [
         (&[][..], ASKS_EMAIL),
         (&["-e", EMAIL], BUILDS),
@@ -229,6 +231,19 @@ fn interrupted(asked: &Asked) -> Outcome {
     ensure(tidy.is_some(), || {
         format!("left behind: {:?}", asked.host.left_behind().ok())
     })
+}
+
+/// What a shell without job control starts in the background ignores interrupts for good.
+fn expect_interruptible() -> Outcome {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let mut lines = status.lines();
+    let ignored = lines.find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = u64::from_str_radix(ignored.unwrap_or("0").trim(), 16)?;
+    if ignored >> (Signal::SIGINT as i32 - 1) & 1 == 1 {
+        let sentence = "the tests were started with interrupts ignored";
+        return Err(Failure::NotApplicable(sentence.to_owned()));
+    }
+    Ok(())
 }
 
 /// Blue for what is going on, unless colours are not wanted.

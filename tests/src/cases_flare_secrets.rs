@@ -44,6 +44,7 @@ struct Planted {
 pub(crate) fn run(report: &mut Report) {
     let tests: &[Test<Planted>] = &[
         ("flare_secrets_none", none),
+        ("flare_secrets_events", events),
         ("flare_secrets_ends", ends),
         ("flare_secrets_look_alikes", look_alikes),
         ("flare_secrets_counted", counted),
@@ -237,11 +238,6 @@ fn none(planted: &Planted) -> Outcome {
             look(name, &archive.bytes(name)?);
         }
         look("what was printed", done.said().as_bytes());
-        let events = archive.text("events.jsonl").unwrap_or_default();
-        let seen = *how == "locally" || events.contains("\"run\"");
-        ensure(seen, || {
-            "the events of the processes are missing".to_owned()
-        })?;
     }
     ensure(told.is_empty(), || {
         let first = told.get(..TOLD.min(told.len())).unwrap_or_default();
@@ -252,6 +248,20 @@ fn none(planted: &Planted) -> Outcome {
             first.join("; ")
         )
     })
+}
+
+/// The processes were seen: what is not there cannot be hidden.
+fn events(planted: &Planted) -> Outcome {
+    let agents = planted.made.iter().filter(|(how, ..)| *how != "locally");
+    for (how, archive, _) in agents {
+        let events = archive.text("events.jsonl")?;
+        let lines = events.lines().filter(|line| line.contains("\"run\""));
+        let count = lines.count();
+        ensure(count >= ARGUMENTS.len(), || {
+            format!("{how}: {count} events: {events}")
+        })?;
+    }
+    Ok(())
 }
 
 /// The end of a secret of this shape that stays, behind so many asterisks; none when all goes.
@@ -291,6 +301,7 @@ fn ends(planted: &Planted) -> Outcome {
                 "apikey",
                 "seen",
                 "request",
+                "Bearer",
             ];
             let keeps = keyed.iter().any(|word| secret.template.contains(word));
             let Some((stars, kept)) = end_of(secret.shape).filter(|_| known && keeps) else {

@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 
 use nix::fcntl::OFlag;
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
+use nix::sys::signal::{SigSet, SigmaskHow};
 
 use crate::report::{Failure, Outcome};
 use crate::scratch::{patience, wait_for};
@@ -55,7 +56,11 @@ impl Conversation {
                 None => own.env_remove(name),
             };
         }
-        let child = own.spawn()?;
+        // What the guard blocks stays blocked in programs that the tests start, and keys are for those.
+        let blocked = SigSet::empty().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
+        let child = own.spawn();
+        blocked.thread_set_mask()?;
+        let child = child?;
         // The command keeps the terminal's other end open; without it the reader never ends.
         drop(own);
         let keyboard = File::from(master.as_fd().try_clone_to_owned()?);
