@@ -283,6 +283,7 @@ fn manifest(healthy: &Healthy) -> Outcome {
 
 /// Flares that are made at the same time all succeed, with names of their own.
 fn at_once(healthy: &Healthy) -> Outcome {
+    flare_host::not_in_vm()?;
     let directory = scratch::directory("at-once")?;
     let mut children = Vec::new();
     for number in 0..AT_ONCE {
@@ -319,6 +320,7 @@ fn at_once(healthy: &Healthy) -> Outcome {
 
 /// The archive is where it was wanted, and nowhere else.
 fn output(healthy: &Healthy) -> Outcome {
+    flare_host::not_in_vm()?;
     let path = scratch::directory("output")?.join("mine.tar.gz");
     let count = || fs::read_dir(healthy.host.tmp()).map(Iterator::count);
     let before = count()?;

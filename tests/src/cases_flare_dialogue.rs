@@ -84,6 +84,7 @@ pub(crate) fn run(report: &mut Report) {
 }
 
 fn prepare() -> Result<Asked, Failure> {
+    flare_host::not_in_vm()?;
     let server = FlareServer::start()?;
     let (host, launch) = Host::new("flare-dialogue", &server.url())?;
     let agent = launch.start()?;

@@ -67,6 +67,7 @@ pub(crate) fn run(report: &mut Report) {
 }
 
 fn prepare() -> Result<Upload, Failure> {
+    flare_host::not_in_vm()?;
     let server = FlareServer::start()?;
     let (host, _) = Host::new("flare-upload", &server.url())?;
     let (_, archive) = host.build()?;
@@ -408,10 +409,6 @@ fn refused(upload: &Upload) -> Outcome {
 
 /// A server that reads for longer than the limit, and never stands still for as long, gets it all.
 fn slow_server(upload: &Upload) -> Outcome {
-    if scratch::in_vm() {
-        let sentence = "an emulated processor pauses by itself";
-        return Err(Failure::NotApplicable(sentence.to_owned()));
-    }
     let directory = scratch::directory("large")?;
     let noise = (0..LARGE as u64 / 8).flat_map(|number| {
         let mixed = (number ^ (number >> 7)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
