@@ -15,6 +15,11 @@ mod cases_delivery;
 mod cases_environment;
 mod cases_figures;
 mod cases_filters;
+mod cases_flare;
+mod cases_flare_dialogue;
+mod cases_flare_secrets;
+mod cases_flare_trouble;
+mod cases_flare_upload;
 mod cases_loss;
 mod cases_metrics;
 mod cases_off;
@@ -35,6 +40,14 @@ mod certificates;
 mod cgroup;
 mod delivery;
 mod finished;
+mod flare_answers;
+mod flare_archive;
+mod flare_host;
+mod flare_logs;
+mod flare_planted;
+mod flare_server;
+mod flare_templates;
+mod flare_terminal;
 mod guard;
 mod harness;
 mod http_server;
@@ -85,6 +98,11 @@ fn main() -> ExitCode {
     cases_policies::run(&mut report);
     cases_bad_input::run(&mut report);
     cases_environment::run(&mut report);
+    cases_flare::run(&mut report);
+    cases_flare_upload::run(&mut report);
+    cases_flare_dialogue::run(&mut report);
+    cases_flare_trouble::run(&mut report);
+    cases_flare_secrets::run(&mut report);
     cases_figures::run(&mut report);
     report.finish()
 }
