@@ -90,8 +90,9 @@ fn dead() -> Outcome {
     ] {
         archive.expect(name)?;
     }
-    ensure(!archive.has("security-agent-status.log"), || {
-        "there is a status of no agent".to_owned()
+    let status = archive.text("security-agent-status.log")?;
+    ensure(status.contains("not running"), || {
+        format!("the status of no agent: {status}")
     })?;
     host.expect_tidy()
 }

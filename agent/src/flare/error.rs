@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::scrub;
+
 /// Why an archive could not be made or read.
 #[derive(Debug)]
 pub enum Error {
@@ -15,6 +17,8 @@ pub enum Error {
     Write(PathBuf, io::Error),
     /// An archive cannot be read.
     Read(PathBuf, io::Error),
+    /// Secrets could not be recognised, so nothing is packed.
+    Scrubber(scrub::Error),
     /// The user has had enough.
     Interrupted,
 }
@@ -45,6 +49,7 @@ impl fmt::Display for Error {
                 "{} cannot be read: {error}; see that it is an archive of a flare",
                 path.display()
             ),
+            Error::Scrubber(error) => write!(f, "{error}"),
             Error::Interrupted => write!(f, "interrupted; no archive was made"),
         }
     }

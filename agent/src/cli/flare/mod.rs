@@ -188,10 +188,10 @@ fn make(
     dialogue.progress("what the agent says");
     let asked = Asked::gather(settings, agent, !wish.is_local);
     build(arguments, settings, wish, dialogue, asked, is_local).map_err(|error| {
-        match error {
-            Error::Interrupted => print::error(&error),
-            error => dialogue.red(&format!("The flare zipfile failed to be created: {error}")),
+        if !matches!(error, Error::Interrupted) {
+            dialogue.red(&format!("The flare zipfile failed to be created: {error}"));
         }
+        print::error(&error);
         Exit::Failure
     })
 }
@@ -205,7 +205,7 @@ fn build(
     asked: Asked,
     is_local: bool,
 ) -> Result<PathBuf, Error> {
-    let scrubber = Scrubber::of_settings(settings);
+    let (scrubber, warnings) = Scrubber::of_settings(settings).map_err(Error::Scrubber)?;
     // A broken terminal or a second ^C must not leave the private directory.
     let signals = Signals::block(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]).ok();
     let hostname = host::detect(settings.text(&keys::HOSTNAME)).hostname;
@@ -218,7 +218,7 @@ fn build(
     if is_local {
         archive.add_bytes("local", b"")?;
     }
-    for note in &asked.notes {
+    for note in warnings.iter().chain(&asked.notes) {
         archive.note(note);
     }
     for (name, content) in &asked.pieces {
@@ -257,12 +257,11 @@ fn sources(arguments: &Arguments, settings: &Settings, processes: Vec<(String, u
     let mut logs: Vec<PathBuf> = logs.into_iter().flatten().collect();
     logs.retain(|path| !path.as_os_str().is_empty());
     logs.dedup();
-    let policies = settings.policies_dir();
     Sources {
         configuration: configuration(arguments),
         logs,
-        compliance: policies.with_file_name("compliance.d"),
-        policies,
+        policies: settings.policies_dir(),
+        compliance: PathBuf::from(settings.text(&keys::COMPLIANCE_DIR)),
         spool: settings.run_path().join(delivery::DIRECTORY),
         processes,
     }

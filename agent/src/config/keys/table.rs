@@ -106,6 +106,7 @@ keys! {
     OUTPUTS_HTTP_URL: Text = "runtime_security_config.outputs.http.url", "", SecurityAgent, "URL of a collector that events are posted to.";
     OUTPUTS_HTTP_FORMAT: Text = "runtime_security_config.outputs.http.format", "native", SecurityAgent, "Shape of what is posted: native (events as lines of JSON) or falco (one object a request, as Falco's http_output sends it).";
     OUTPUTS_HTTP_HEADERS: Json = "runtime_security_config.outputs.http.headers", "{}", SecurityAgent, "Headers of those requests, names with values.";
+    COMPLIANCE_DIR: Text = "compliance_config.dir", "/etc/datadog-agent/compliance.d", SecurityAgent, "Directory of rules of compliance; this agent has none itself, but puts them into flares.";
     METRICS_SOCKET: Text = "runtime_security_config.metrics.socket", "", SecurityAgent, "Unix socket on which metrics can be read in the format of Prometheus; none when empty.";
     METRICS_PORT: Count = "runtime_security_config.metrics.port", "0", SecurityAgent, "Port of 127.0.0.1 on which metrics can be read in the format of Prometheus; none when 0.";
 
