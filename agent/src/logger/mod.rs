@@ -197,7 +197,7 @@ impl State {
         let state = State {
             role,
             pid: std::process::id(),
-            scrubber: options.scrubber(),
+            scrubber: options.scrubber.clone(),
             repeats: Repeats::new(),
             console: options.console.then(|| Counted::new(Console { json })),
             file,

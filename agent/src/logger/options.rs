@@ -20,8 +20,8 @@ pub struct Options {
     pub(super) json: bool,
     pub(super) file: Option<FileOptions>,
     pub(super) syslog: Option<SyslogOptions>,
-    /// Texts that are hidden wherever they stand.
-    secrets: Vec<String>,
+    /// Knows the secrets of the configuration; nothing is written without it.
+    pub(super) scrubber: Option<Scrubber>,
     pub(super) complaints: Vec<(Level, String)>,
 }
 
@@ -48,27 +48,26 @@ impl Options {
             complaints.push((Level::Warn, text));
             None
         });
-        let key = settings.text(&keys::API_KEY).to_owned();
+        let scrubber = match Scrubber::of_settings(settings) {
+            Ok((scrubber, warnings)) => {
+                let warnings = warnings.into_iter().map(|text| (Level::Warn, text));
+                complaints.extend(warnings);
+                Some(scrubber)
+            }
+            Err(error) => {
+                complaints.push((Level::Error, error.to_string()));
+                None
+            }
+        };
         Options {
             level,
             console: settings.flag(&keys::LOG_TO_CONSOLE),
             json: settings.flag(&keys::LOG_FORMAT_JSON),
             file: file(settings, role),
             syslog,
-            secrets: [settings.secrets(), &[key]].concat(),
+            scrubber,
             complaints,
         }
-    }
-
-    /// A scrubber that knows the secrets of the configuration. Those that it recognises anyway are
-    /// not added, so that their last characters may still tell people which one it was.
-    pub(super) fn scrubber(&self) -> Option<Scrubber> {
-        let mut scrubber = Scrubber::new(&[], &[]).ok()?;
-        let secrets = self.secrets.iter();
-        let unknown = secrets.filter(|secret| scrubber.line(secret) == secret.as_str());
-        let unknown: Vec<String> = unknown.cloned().collect();
-        scrubber.add_secrets(&unknown);
-        Some(scrubber)
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use super::command;
 use super::rules::{Place, ABOUT};
 
 /// Bytes of a URL's user, password and host at most; a limit keeps the search linear.
@@ -13,6 +14,15 @@ const LONGEST_AUTHORITY: usize = 2_048;
 
 /// Bytes of a quote and the backslashes before it, where it is put around a mask.
 const LONGEST_QUOTE: usize = 8;
+
+/// Bytes of a JSON Web Token's header at most; a limit keeps the search linear.
+const LONGEST_HEADER: usize = 1_024;
+
+/// Characters of the shortest token of a service behind its prefix.
+const SHORTEST_TOKEN: usize = 10;
+
+/// Characters of a line of base64 from which on the line below belongs to it, too.
+const WRAPPED: usize = 40;
 
 /// Values that hide nothing.
 const NO_SECRETS: &[&str] = &["null", "true", "false", "nil", "none", "None", "~"];
@@ -30,7 +40,7 @@ pub(super) struct Secret<'a> {
 
 impl Secret<'_> {
     /// A secret of this many bytes from `start`; none when there are none.
-    fn plain(start: usize, length: usize) -> Option<Self> {
+    pub(super) fn plain(start: usize, length: usize) -> Option<Self> {
         (length > 0).then_some(Secret {
             range: start..start + length,
             quotes: "",
@@ -49,11 +59,17 @@ pub(super) fn secret(line: &str, found: Range<usize>, place: Place) -> Option<Se
         }
         Place::Word => Secret::plain(found.end, word(value)),
         Place::Argument if value.starts_with(['-', '=', ':']) => None,
-        Place::Argument => match opening(value) {
-            "" => Secret::plain(found.end, word(value)),
-            quote => quoted(value, quote, found.end),
-        },
+        Place::Argument => {
+            let is_item = line.get(found)?.ends_with('\0');
+            argument(value, line.len() - value.len(), is_item)
+        }
+        Place::Program => command::secret(line, found),
         Place::Url => Secret::plain(found.end, password_of_url(value)?),
+        Place::Token => Secret::plain(found.start, token(line.get(found.start..)?)?),
+        Place::WebToken => Secret::plain(found.start, web_token(line.get(found.start..)?)?),
+        Place::Armor => Secret::plain(found.start, armor(line.get(found.start..)?)),
+        Place::Members if !value.starts_with('{') => None,
+        Place::Members => group(value, found.end, "\"", '{', '}'),
         Place::Value | Place::Header => named(line, found, place == Place::Header),
     }
 }
@@ -74,7 +90,7 @@ fn named(line: &str, found: Range<usize>, is_header: bool) -> Option<Secret<'_>>
     let (name, sign) = matched.split_at_checked(matched.find([':', '='])?)?;
     let stem = name.trim_end().trim_end_matches(['"', '\'', '\\']);
     let quotes = name.trim_end().get(stem.len()..)?;
-    if ABOUT.iter().any(|end| ends_with(stem, end)) {
+    if is_about(stem) {
         return None;
     }
     let opener = opening(value);
@@ -85,22 +101,20 @@ fn named(line: &str, found: Range<usize>, is_header: bool) -> Option<Secret<'_>>
     if is_header && value.starts_with("Bearer ") {
         return None;
     }
+    let list_quotes = if quotes.is_empty() { "\"" } else { quotes };
     match (value.chars().next()?, quotes) {
         _ if !opener.is_empty() => return quoted(value, opener, start),
-        ('[', _) => return list(value, start, if quotes.is_empty() { "\"" } else { quotes }),
+        ('[', _) => return group(value, start, list_quotes, '[', ']'),
         ('{', quotes) if !quotes.is_empty() => return None,
         ('|' | '>', _) if is_block_mark(value) => return None,
         _ => {}
     }
-    let is_entry = begins_line(line, found.start) && (sign.len() > 1 || sign.starts_with(':'));
-    let length = match (quotes.is_empty(), is_entry, is_header) {
-        (false, ..) => until(value, &[',', '}', ']', '\n']),
-        (true, true, _) => until(value, &['\n', '\r']),
-        (true, false, true) => until(value, &['\n', '\r', '"', '\'']),
-        (true, false, false) => word(value),
+    let length = match quotes.is_empty() {
+        false => until(value, &[',', '}', ']', '\n']),
+        true => bare(line, found.start + stem.len(), value, sign, is_header),
     };
     let text = value.get(..length)?.trim_end();
-    if NO_SECRETS.contains(&text) || is_reference(text) {
+    if !is_secret(text) {
         return None;
     }
     let secret = Secret::plain(start, text.len())?;
@@ -108,6 +122,48 @@ fn named(line: &str, found: Range<usize>, is_header: bool) -> Option<Secret<'_>>
         quotes: bounded(quotes),
         ..secret
     })
+}
+
+/// Bytes of a value without quotes, of a name without quotes that ends at `name_end`: all of the
+/// line where the name is the line's, else up to the quote that the name stands in, else a word.
+fn bare(line: &str, name_end: usize, value: &str, sign: &str, is_header: bool) -> usize {
+    let before = line.get(..name_end).unwrap_or("");
+    let stem = before.trim_end_matches(is_of_name);
+    let name = before.get(stem.len()..).unwrap_or("");
+    let is_entry = match sign.len() > 1 || sign.starts_with(':') {
+        true => begins_line(line, name_end),
+        false => is_variable(name) && (stem.is_empty() || stem.ends_with(['\n', '\0'])),
+    };
+    if is_entry {
+        return until(value, &['\n', '\r', '\0']);
+    }
+    if stem.ends_with(['"', '\'']) {
+        let slashes = stem.trim_end_matches(['"', '\'']).len();
+        let outer = stem.get(..slashes).unwrap_or("");
+        let opener = stem.get(outer.trim_end_matches('\\').len()..).unwrap_or("");
+        if let Some(length) = closing(value, bounded(opener)) {
+            return length;
+        }
+    }
+    match is_header {
+        true => until(value, &['\n', '\r', '\0', '"', '\'']),
+        false => word(value),
+    }
+}
+
+/// Whether a name is written as those of environment variables are.
+fn is_variable(name: &str) -> bool {
+    let of_variable = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    !name.is_empty() && name.chars().all(of_variable)
+}
+
+/// The value of a flag; one that is an item of a list ends with the item.
+pub(super) fn argument(value: &str, start: usize, is_item: bool) -> Option<Secret<'_>> {
+    match opening(value) {
+        _ if is_item => Secret::plain(start, until(value, &['\0'])),
+        "" => Secret::plain(start, word(value)),
+        quote => quoted(value, quote, start),
+    }
 }
 
 /// A quote, unless it is so long that it would make a line much longer.
@@ -118,10 +174,19 @@ fn bounded(quotes: &str) -> &str {
     }
 }
 
-fn ends_with(name: &str, end: &str) -> bool {
-    let tail = name.len().checked_sub(end.len());
-    let tail = tail.and_then(|at| name.get(at..));
-    tail.is_some_and(|tail| tail.eq_ignore_ascii_case(end))
+/// Whether a name says something about a secret rather than what it is.
+pub(super) fn is_about(name: &str) -> bool {
+    ABOUT.iter().any(|end| {
+        let tail = name.len().checked_sub(end.len());
+        let tail = tail.and_then(|at| name.get(at..));
+        tail.is_some_and(|tail| tail.eq_ignore_ascii_case(end))
+    })
+}
+
+/// Whether the value of a secret name is one: it says something, and not where the secret is.
+pub(super) fn is_secret(value: &str) -> bool {
+    let text = value.trim();
+    !text.is_empty() && !NO_SECRETS.contains(&text) && !is_reference(text)
 }
 
 /// Whether the value only says where the secret is: `ENC[…]`.
@@ -137,11 +202,14 @@ pub(super) fn is_block_mark(value: &str) -> bool {
 
 /// Whether nothing but blanks and the mark of a list is before the name that holds this place.
 pub(super) fn begins_line(line: &str, at: usize) -> bool {
-    let of_name =
-        |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '"' | '\'' | '\\');
+    let of_name = |c: char| is_of_name(c) || matches!(c, '"' | '\'' | '\\');
     let before = line.get(..at).unwrap_or("").trim_end_matches(of_name);
     let before = before.trim_end_matches([' ', '\t', '-']);
-    before.is_empty() || before.ends_with('\n')
+    before.is_empty() || before.ends_with(['\n', '\0'])
+}
+
+fn is_of_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
 }
 
 /// The quote that a value begins with, and the backslashes before it; empty for none.
@@ -189,8 +257,14 @@ fn closing(text: &str, opener: &str) -> Option<usize> {
     None
 }
 
-/// The items of a list in brackets, as one secret.
-fn list<'a>(value: &'a str, start: usize, quotes: &'a str) -> Option<Secret<'a>> {
+/// What stands between brackets or braces, as one secret.
+fn group<'a>(
+    value: &'a str,
+    start: usize,
+    quotes: &'a str,
+    open: char,
+    close: char,
+) -> Option<Secret<'a>> {
     let mut depth = 0;
     let mut at = 0;
     while let Some(rest) = value.get(at..).filter(|rest| !rest.is_empty()) {
@@ -202,11 +276,11 @@ fn list<'a>(value: &'a str, start: usize, quotes: &'a str) -> Option<Secret<'a>>
             continue;
         }
         let character = rest.chars().next()?;
-        depth += match character {
-            '[' => 1,
-            ']' => -1,
-            _ => 0,
-        };
+        if character == open {
+            depth += 1;
+        } else if character == close {
+            depth -= 1;
+        }
         if depth == 0 {
             let secret = Secret::plain(start + 1, at.checked_sub(1)?)?;
             return Some(Secret {
@@ -224,8 +298,8 @@ fn until(value: &str, ends: &[char]) -> usize {
 }
 
 /// Bytes of the word that a text begins with, without what closes something behind it.
-fn word(value: &str) -> usize {
-    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '&' | '<' | '`');
+pub(super) fn word(value: &str) -> usize {
+    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '&' | '<' | '`' | '\0');
     let end = value.find(ends).unwrap_or(value.len());
     let text = value.get(..end).unwrap_or("");
     let text = match value
@@ -242,7 +316,7 @@ fn word(value: &str) -> usize {
 /// Bytes of the password in what follows `scheme://user:`. It may hold what it ought not to, such
 /// as a slash, but a port is none.
 fn password_of_url(value: &str) -> Option<usize> {
-    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '`');
+    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '`' | '\0');
     let mut characters = value.char_indices();
     let end = characters.find(|(at, c)| *at >= LONGEST_AUTHORITY || ends(*c));
     let url = value.get(..end.map_or(value.len(), |(at, _)| at))?;
@@ -252,4 +326,66 @@ fn password_of_url(value: &str) -> Option<usize> {
     }
     let is_port = authority.chars().all(|c| c.is_ascii_digit());
     url.rfind('@').filter(|_| !is_port)
+}
+
+/// Bytes of the run of letters that tokens are made of.
+fn run(text: &str) -> usize {
+    let of_token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    text.find(|c| !of_token(c)).unwrap_or(text.len())
+}
+
+/// Bytes of a token that a service has made, its prefix included.
+fn token(text: &str) -> Option<usize> {
+    Some(run(text)).filter(|length| *length > SHORTEST_TOKEN)
+}
+
+/// Bytes of a JSON Web Token (RFC 7519): objects in base64, which begin with `eyJ`, and a signature.
+fn web_token(text: &str) -> Option<usize> {
+    let header = text.bytes().take(LONGEST_HEADER);
+    let header = header
+        .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+        .count();
+    let payload = text.get(header..)?;
+    if !payload.starts_with(".eyJ") {
+        return None;
+    }
+    let end = payload.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')));
+    Some(header + end.unwrap_or(payload.len()))
+}
+
+/// Bytes of base64 at the start of a text, on as many lines as it was wrapped over. Between the
+/// lines are newlines, or what stands for one in JSON.
+fn armor(text: &str) -> usize {
+    let mut end = 0;
+    while let Some(rest) = text.get(end..) {
+        let line = base64(rest);
+        end += line;
+        if line < WRAPPED {
+            break;
+        }
+        let rest = rest.get(line..).unwrap_or("");
+        let below = rest.trim_start_matches("\\n").trim_start_matches("\\r\\n");
+        let below = below.trim_start_matches(['\r', '\n', ' ', '\t']);
+        // A line with something else in it is none of the block's.
+        let next = base64(below);
+        let behind = below.get(next..).unwrap_or("");
+        let is_alone = behind.is_empty() || behind.starts_with(['\n', '\r', '\\', '"', '\'']);
+        if below.len() == rest.len() || next == 0 || !is_alone {
+            break;
+        }
+        end = text.len() - below.len();
+    }
+    end
+}
+
+/// Bytes of base64, of either alphabet, at the start of a text.
+pub(super) fn base64(text: &str) -> usize {
+    let of_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '_' | '-' | '=');
+    text.find(|c| !of_base64(c)).unwrap_or(text.len())
+}
+
+/// Whether a line ends within base64 that goes on below.
+pub(super) fn is_wrapped(line: &str) -> bool {
+    let line = line.trim();
+    line.len() >= WRAPPED && base64(line) == line.len()
 }

@@ -2,45 +2,53 @@
 //!
 //! Lines enter as they were written; the same lines leave with secrets masked, borrowed where
 //! there was nothing to mask. `rules` is the table of what a secret looks like or stands behind,
-//! `extent` finds where it ends, [`Stream`] hides what goes over several lines. Arguments of
-//! processes in events are another matter (`resolve::scrub`): there every argument stands alone.
+//! `extent` and `command` find where it ends, `known` finds the secrets of the configuration,
+//! [`Stream`] hides what goes over several lines. Whole files go through [`Scrubber::copy`], which
+//! knows the structure of YAML and JSON. Arguments of processes in events are another matter
+//! (`resolve::scrub`): there every argument stands alone.
 //!
-//! Masking takes time in proportion to the line, adds no more than a mask for each secret, and
-//! does nothing to a line that went through it before.
+//! Masking takes time in proportion to the text, adds no more than a mask for each secret, and
+//! does nothing to a text that went through it before.
 
+mod command;
+mod copy;
 mod extent;
+mod known;
+mod masked;
 mod rules;
 mod stream;
+mod structure;
 
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::ops::Range;
 
 use regex_automata::meta::{BuildError, Config, Regex};
 use regex_automata::util::syntax;
 use regex_automata::Input;
 
-use rules::{Place, Rule, Show, RULES, SEPARATOR};
+use crate::config::{keys, Settings};
+pub use copy::Kind;
+use known::Known;
+use masked::Masked;
+use rules::{Place, Show, API_KEY, EXTRA_NAME, NEXT, RULES, SEPARATOR};
 pub use stream::Stream;
 
 /// What stands in the place of a secret.
 pub const MASK: &str = "********";
 
-/// Characters of the shortest text that is hidden wherever it stands; shorter ones are in words.
-const SHORTEST_SECRET: usize = 6;
-/// Texts that are hidden wherever they stand, at most: each is looked for in every line.
-const MOST_SECRETS: usize = 256;
-/// Bytes of the shortest secret of which the end is shown.
-const SHORTEST_WITH_END: usize = 16;
 /// How often a line is gone through at most: a mask may set free what was part of a longer word.
-const MOST_ROUNDS: usize = 8;
+const MOST_ROUNDS: usize = 16;
 /// The most bytes that each direction of the rules' automaton may use while matching.
 const CACHE: usize = 512 * 1024;
 /// The most bytes that patterns of the configuration may take when compiled.
 const PATTERN_SIZE: usize = 256 * 1024;
+/// Names that the configuration may add.
+const MOST_NAMES: usize = 256;
+/// Bytes of such a name at most.
+const LONGEST_NAME: usize = 64;
 
 /// Why a scrubber cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,120 +81,180 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// Masks secrets in lines.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Scrubber {
     rules: Regex,
     patterns: Option<Regex>,
-    secrets: Vec<String>,
+    known: Known,
+}
+
+impl fmt::Debug for Scrubber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scrubber")
+    }
 }
 
 impl Scrubber {
     /// Knows the built-in rules; hides `extra_secrets` and what `extra_patterns` (regexps) match
     /// besides. Fails when a pattern is no regexp or matches nothing in particular.
     pub fn new(extra_secrets: &[String], extra_patterns: &[String]) -> Result<Scrubber, Error> {
-        let rules: Vec<String> = RULES
-            .iter()
-            .map(|rule| rule.pattern.replace("SEP", SEPARATOR))
-            .collect();
-        let syntax = syntax::Config::new()
-            .case_insensitive(true)
-            .unicode(false)
-            .utf8(false);
-        let rules = Regex::builder()
-            .configure(Config::new().hybrid_cache_capacity(CACHE))
-            .syntax(syntax)
-            .build_many(&rules)
-            .map_err(|error| Error::Rules(reason(&error)))?;
         let mut scrubber = Scrubber {
-            rules,
+            rules: rules(&[])?,
             patterns: patterns(extra_patterns)?,
-            secrets: Vec::new(),
+            known: Known::default(),
         };
         scrubber.add_secrets(extra_secrets);
         Ok(scrubber)
     }
 
-    /// Hides these texts from now on wherever they stand, also as JSON writes them. Those shorter
-    /// than six characters are in too many words, and left out.
-    pub fn add_secrets(&mut self, secrets: &[String]) {
-        for secret in secrets.iter().map(|secret| secret.trim()) {
-            let escaped = serde_json::to_string(secret).unwrap_or_default();
-            for form in [secret, escaped.trim_matches('"')] {
-                let is_new = !self.secrets.iter().any(|known| known == form);
-                let is_long = form.chars().count() >= SHORTEST_SECRET;
-                if is_new && is_long && self.secrets.len() < MOST_SECRETS {
-                    self.secrets.push(form.to_owned());
+    /// Knows the secrets of the configuration besides, and the names and patterns that it adds.
+    /// What of these cannot be used is left out, with a sentence for each.
+    pub fn of_settings(settings: &Settings) -> Result<(Scrubber, Vec<String>), Error> {
+        let mut warnings = Vec::new();
+        let mut names: Vec<&str> = Vec::new();
+        for key in [&keys::SCRUBBER_ADDITIONAL_KEYS, &keys::FLARE_STRIPPED_KEYS] {
+            for name in settings.list(key).iter().map(|name| name.trim()) {
+                if name.is_empty() || name.len() > LONGEST_NAME || names.len() >= MOST_NAMES {
+                    warnings.push(format!(
+                        "{}: a name is left out; give {MOST_NAMES} names of up to {LONGEST_NAME} bytes at most",
+                        key.name
+                    ));
+                    continue;
+                }
+                names.push(name);
+            }
+        }
+        let key = &keys::SCRUBBER_ADDITIONAL_PATTERNS;
+        let mut usable: Vec<String> = Vec::new();
+        let mut compiled = None;
+        for pattern in settings.list(key) {
+            usable.push(pattern.clone());
+            match patterns(&usable) {
+                Ok(regex) => compiled = regex,
+                Err(error) => {
+                    usable.pop();
+                    warnings.push(format!("{}: {error}", key.name));
                 }
             }
+        }
+        let mut scrubber = Scrubber {
+            rules: rules(&names)?,
+            patterns: compiled,
+            known: Known::default(),
+        };
+        scrubber.add_secrets(settings.secrets());
+        let keys = [&keys::API_KEY, &keys::APP_KEY];
+        scrubber.add_secrets(&keys.map(|key| settings.text(key).to_owned()));
+        Ok((scrubber, warnings))
+    }
+
+    /// Hides these texts from now on wherever they stand, also as JSON, URLs and base64 write
+    /// them. Those shorter than six characters are in too many words, and left out. Of one that has
+    /// the shape of a key, the end that such keys show is shown.
+    pub fn add_secrets(&mut self, secrets: &[String]) {
+        for secret in secrets.iter().map(|secret| secret.trim()) {
+            let shown = self.shown_of_shape(secret);
+            self.known.add(secret, shown);
         }
     }
 
     /// The line with its secrets masked. Several lines in one text are all gone through, and a
     /// block that begins in the text and does not end there is hidden to the end.
     pub fn line<'a>(&self, line: &'a str) -> Cow<'a, str> {
-        let mut clean = Cow::Borrowed(line);
+        self.masked(line).0
+    }
+
+    /// The same, with the number of replacements.
+    fn masked<'a>(&self, line: &'a str) -> (Cow<'a, str>, u64) {
+        let (mut clean, mut replaced) = (Cow::Borrowed(line), 0);
         for _ in 0..MOST_ROUNDS {
-            match self.round(&clean) {
-                Some(next) if next != clean => clean = Cow::Owned(next),
-                _ => break,
+            let Some((next, changes)) = self.round(&clean) else {
+                return (clean, replaced);
+            };
+            replaced += changes;
+            clean = Cow::Owned(next);
+        }
+        (Cow::Borrowed(MASK), replaced.max(1))
+    }
+
+    /// Masks what can be seen now; `None` when there is nothing.
+    fn round(&self, line: &str) -> Option<(String, u64)> {
+        let mut clean: Option<(String, u64)> = None;
+        for step in [
+            Scrubber::mask_known,
+            Scrubber::mask_ruled,
+            Scrubber::mask_matches,
+        ] {
+            let (text, before) = match &clean {
+                Some((text, changes)) => (text.as_str(), *changes),
+                None => (line, 0),
+            };
+            if let Some((text, changes)) = step(self, text) {
+                clean = Some((text, before + changes));
             }
         }
         clean
     }
 
-    /// Masks what can be seen now; `None` when there is nothing.
-    fn round(&self, line: &str) -> Option<String> {
-        let known = self.mask_known(line);
-        let line = known.as_deref().unwrap_or(line);
-        let ruled = self.mask_ruled(line);
-        let line = ruled.as_deref().unwrap_or(line);
-        let matched = self
-            .patterns
-            .as_ref()
-            .and_then(|regex| mask_matches(regex, line));
-        matched.or(ruled).or(known)
-    }
-
     /// Masks the texts that are hidden wherever they stand; where they overlap, all of them.
-    fn mask_known(&self, line: &str) -> Option<String> {
-        let mut ranges: Vec<Range<usize>> = Vec::new();
-        for secret in &self.secrets {
-            let places = line.match_indices(secret.as_str());
-            ranges.extend(places.map(|(at, text)| at..at + text.len()));
-        }
-        ranges.sort_by_key(|range| range.start);
+    fn mask_known(&self, line: &str) -> Option<(String, u64)> {
         let mut masked = Masked::of(line);
-        let mut ranges = ranges.into_iter().peekable();
-        while let Some(mut range) = ranges.next() {
-            while let Some(next) = ranges.next_if(|next| next.start < range.end) {
-                range.end = range.end.max(next.end);
-            }
-            masked.put(range, |out, _| out.push_str(MASK));
+        for (range, shown) in self.known.find(line) {
+            masked.put(range, shown, "");
         }
         masked.finish()
     }
 
-    fn mask_ruled(&self, line: &str) -> Option<String> {
+    fn mask_ruled(&self, line: &str) -> Option<(String, u64)> {
         let mut masked = Masked::of(line);
         let mut at = 0;
         while let Some(found) = self.rules.find(Input::new(line).range(at..)) {
-            let rule = RULES.get(found.pattern().as_usize())?;
+            let rule = RULES.get(found.pattern().as_usize()).unwrap_or(&EXTRA_NAME);
             let secret = extent::secret(line, found.range(), rule.place);
             at = match (&secret, rule.place) {
                 (Some(secret), _) => secret.range.end,
                 // The name behind the hyphens may stand before a sign.
                 (None, Place::Argument) => found.start() + 2,
+                (None, Place::Program) => found.start() + 1,
                 (None, _) => found.end(),
             };
             if let Some(secret) = secret {
-                masked.put(secret.range, |out, text| {
-                    out.push_str(secret.quotes);
-                    show(rule, text, out);
-                    out.push_str(secret.quotes);
-                });
+                masked.put(secret.range, rule.show, secret.quotes);
             }
         }
         masked.finish()
+    }
+
+    /// Masks what the patterns of the configuration match.
+    fn mask_matches(&self, line: &str) -> Option<(String, u64)> {
+        let mut masked = Masked::of(line);
+        let found = self.patterns.as_ref()?.find_iter(line);
+        for found in found.filter(|found| !found.is_empty()) {
+            masked.put(found.range(), Show::Nothing, "");
+        }
+        masked.finish()
+    }
+
+    /// What may be seen of a text that is a secret for sure: that of a key, when it looks like one.
+    fn shown_of_shape(&self, secret: &str) -> Show {
+        let found = self
+            .rules
+            .find(secret)
+            .filter(|found| found.range() == (0..secret.len()));
+        let rule = found.and_then(|found| RULES.get(found.pattern().as_usize()));
+        rule.filter(|rule| rule.place == Place::Whole)
+            .map_or(Show::Nothing, |rule| rule.show)
+    }
+
+    /// What may be seen of the value of a name; `None` when it is no secret.
+    fn shown_of_name(&self, name: &str) -> Option<Show> {
+        let name = name.trim();
+        let line = format!("{name}: ");
+        let mut found = self.rules.find_iter(&line);
+        let found = found.find(|found| found.end() == line.len())?;
+        let rule = RULES.get(found.pattern().as_usize()).unwrap_or(&EXTRA_NAME);
+        let is_named = matches!(rule.place, Place::Value | Place::Header);
+        (is_named && !extent::is_about(name)).then_some(rule.show)
     }
 
     /// Whether the value of a secret name at the start of this line stands on the lines below.
@@ -194,8 +262,8 @@ impl Scrubber {
         let Some(found) = self.rules.find(line) else {
             return false;
         };
-        let place = RULES.get(found.pattern().as_usize()).map(|rule| rule.place);
-        let is_named = matches!(place, Some(Place::Value | Place::Header));
+        let rule = RULES.get(found.pattern().as_usize()).unwrap_or(&EXTRA_NAME);
+        let is_named = matches!(rule.place, Place::Value | Place::Header | Place::Members);
         let value = line.get(found.end()..).unwrap_or("").trim();
         is_named
             && extent::begins_line(line, found.start())
@@ -203,78 +271,38 @@ impl Scrubber {
     }
 }
 
-/// A line in which ranges are being replaced, in their order.
-struct Masked<'a> {
-    line: &'a str,
-    out: String,
-    done: usize,
+/// The built-in rules and one for names besides, as one automaton.
+fn rules(names: &[&str]) -> Result<Regex, Error> {
+    let mut texts: Vec<String> = RULES.iter().map(|rule| rule.pattern.to_owned()).collect();
+    if !names.is_empty() {
+        let names: Vec<String> = names.iter().map(|name| name_pattern(name)).collect();
+        texts.push(format!("(?:{})SEP", names.join("|")));
+    }
+    for text in &mut texts {
+        *text = text.replace("SEP", SEPARATOR).replace("NEXT", NEXT);
+    }
+    let syntax = syntax::Config::new()
+        .case_insensitive(true)
+        .unicode(false)
+        .utf8(false);
+    Regex::builder()
+        .configure(Config::new().hybrid_cache_capacity(CACHE))
+        .syntax(syntax)
+        .build_many(&texts)
+        .map_err(|error| Error::Rules(reason(&error)))
 }
 
-impl<'a> Masked<'a> {
-    fn of(line: &'a str) -> Masked<'a> {
-        Masked {
-            line,
-            out: String::new(),
-            done: 0,
+/// A pattern for exactly this name.
+fn name_pattern(name: &str) -> String {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut pattern = String::from(if name.starts_with(is_word) { r"\b" } else { "" });
+    for letter in name.chars() {
+        if letter.is_ascii() && !is_word(letter) {
+            pattern.push('\\');
         }
+        pattern.push(letter);
     }
-
-    /// Replaces a range by what `write` appends. A range that is none in this line hides the rest.
-    fn put(&mut self, range: Range<usize>, write: impl FnOnce(&mut String, &str)) {
-        let before = self.line.get(self.done..range.start);
-        match before.zip(self.line.get(range.clone())) {
-            Some((before, secret)) => {
-                self.out.push_str(before);
-                write(&mut self.out, secret);
-                self.done = range.end;
-            }
-            None => {
-                self.out.push_str(MASK);
-                self.done = self.line.len();
-            }
-        }
-    }
-
-    /// The new line; `None` when nothing was replaced.
-    fn finish(mut self) -> Option<String> {
-        self.out.push_str(self.line.get(self.done..)?);
-        (self.done > 0).then_some(self.out)
-    }
-}
-
-/// Appends what may be seen of a secret.
-fn show(rule: &Rule, secret: &str, out: &mut String) {
-    let (stars, kept) = match rule.show {
-        Show::End { stars, kept } if secret.len() >= SHORTEST_WITH_END => (stars, kept),
-        Show::EndOfToken if is_token(secret) => (59, 5),
-        _ => (0, 0),
-    };
-    let end = secret
-        .len()
-        .checked_sub(kept)
-        .and_then(|at| secret.get(at..));
-    match end.filter(|end| !end.is_empty() && end.chars().all(|c| c.is_ascii_alphanumeric())) {
-        Some(end) => {
-            out.extend(std::iter::repeat_n('*', stars));
-            out.push_str(end);
-        }
-        None => out.push_str(MASK),
-    }
-}
-
-/// Whether it is a token of 64 hexadecimal digits, masked already or not.
-fn is_token(word: &str) -> bool {
-    let is_hex = |text: &str| text.chars().all(|c| c.is_ascii_hexdigit());
-    let is_masked = |(hidden, end): (&str, &str)| hidden.chars().all(|c| c == '*') && is_hex(end);
-    word.len() == 64 && (is_hex(word) || word.split_at_checked(59).is_some_and(is_masked))
-}
-
-fn mask_matches(regex: &Regex, line: &str) -> Option<String> {
-    let mut masked = Masked::of(line);
-    for found in regex.find_iter(line).filter(|found| !found.is_empty()) {
-        masked.put(found.range(), |out, _| out.push_str(MASK));
-    }
-    masked.finish()
+    pattern
 }
 
 /// The patterns of the configuration as one automaton; none without any.

@@ -21,6 +21,16 @@ pub(super) enum Place {
     Header,
     /// What stands between it and the `@` of a URL.
     Url,
+    /// A token of a service that it begins.
+    Token,
+    /// A JSON Web Token that it begins.
+    WebToken,
+    /// A PEM block in base64 that it begins.
+    Armor,
+    /// The value of a flag that is secret with certain programs only.
+    Program,
+    /// The members in braces behind it.
+    Members,
 }
 
 /// What is shown of a secret.
@@ -37,7 +47,7 @@ pub(super) enum Show {
 /// One rule. Earlier ones win where two match at the same place.
 #[derive(Debug)]
 pub(super) struct Rule {
-    /// A regexp; case does not count, and `SEP` stands for [`SEPARATOR`].
+    /// A regexp; case does not count, `SEP` stands for [`SEPARATOR`] and `NEXT` for [`NEXT`].
     pub(super) pattern: &'static str,
     pub(super) place: Place,
     pub(super) show: Show,
@@ -47,6 +57,9 @@ pub(super) struct Rule {
 /// that was made for debugging.
 pub(super) const SEPARATOR: &str = r#"(?:\\*["'])?[ \t]*(?:=>|:=|==|[:=])(?:[ \t]*Some\(|[ \t]+)?"#;
 
+/// Between a flag and its value: blanks, the NUL of the kernel's lists, or the next item of a list.
+pub(super) const NEXT: &str = r#"(?:[ \t\x00]+|\\*["'][ \t]*,[ \t]*)"#;
+
 const fn rule(pattern: &'static str, place: Place, show: Show) -> Rule {
     Rule {
         pattern,
@@ -55,13 +68,22 @@ const fn rule(pattern: &'static str, place: Place, show: Show) -> Rule {
     }
 }
 
-const API_KEY: Show = Show::End { stars: 28, kept: 4 };
+/// As much as is shown of a key of the intake.
+pub(super) const API_KEY: Show = Show::End { stars: 28, kept: 4 };
 const APP_KEY: Show = Show::End { stars: 36, kept: 4 };
 
-/// Every rule. No pattern may begin with a repetition, or the search would read a long line again
-/// and again.
+/// The rule of names that the configuration adds.
+pub(super) static EXTRA_NAME: Rule = rule("", Place::Value, Show::Nothing);
+
+/// Every rule. No pattern may begin with a repetition, and none may go on without a bound over what
+/// other patterns match, or the search would read a long line again and again.
 pub(super) static RULES: &[Rule] = &[
-    rule(r"-----BEGIN [A-Z0-9 ]+-----", Place::Block, Show::Nothing),
+    rule(
+        r"-----BEGIN [A-Z0-9 ]{1,48}-----",
+        Place::Block,
+        Show::Nothing,
+    ),
+    rule(r"(?-i:LS0tLS1CRUdJTi)", Place::Armor, Show::Nothing),
     rule(r"\bddapp_[a-z0-9]{34}\b", Place::Whole, APP_KEY),
     rule(
         r"\bDDRCM_[a-z0-9_]{5,}",
@@ -70,27 +92,44 @@ pub(super) static RULES: &[Rule] = &[
     ),
     rule(r"\b[a-f0-9]{40}\b", Place::Whole, APP_KEY),
     rule(r"\b[a-f0-9]{32}\b", Place::Whole, API_KEY),
+    rule(r"(?-i:\beyJ)", Place::WebToken, Show::Nothing),
+    rule(
+        r"(?-i:\b(?:gh[pousr]_|github_pat_|glpat-|xox[abprs]-|[rs]k_live_))",
+        Place::Token,
+        Show::Nothing,
+    ),
     rule(r"(?-i:\bBearer)[ \t]+", Place::Word, Show::EndOfToken),
-    rule(r#"://[^\s:/@?#\["']*:"#, Place::Url, Show::Nothing),
+    rule(r#"://[^\s:/@?#\["']{0,64}:"#, Place::Url, Show::Nothing),
     rule(
-        r"\bx-[a-z0-9_-]*(?:key|token|auth|secret)SEP",
+        r"[?&](?:key|sig|signature|auth|x-amz-signature|x-amz-credential)=",
+        Place::Word,
+        Show::Nothing,
+    ),
+    rule(
+        r"\bx-[a-z0-9_-]{0,32}(?:key|token|auth|secret)SEP",
         Place::Header,
         Show::Nothing,
     ),
     rule(
-        r"\b(?:(?:set-)?cookie|(?:proxy-)?authorization|dd-(?:api|app|application)-key|private-token|session[_-]token)SEP",
+        r"(?:\b|_)(?:(?:set-)?cookie|(?:proxy-)?authorization|dd-(?:api|app|application)-key|private-token|session[_-]token)SEP",
         Place::Header,
         Show::Nothing,
     ),
     rule(
-        r"--[a-z0-9-]*(?:pass|password|passwd|passphrase|token|secret|api-?key|app-?key|access-?key|private-?key)[ \t]+",
+        r"\B-(?:-[a-z0-9-]{0,32})?(?:pass|password|passwd|passphrase|pwd|token|jwt|secret|api-?key|app-?key|access-?key|private-?key)NEXT",
         Place::Argument,
         Show::Nothing,
     ),
+    rule(
+        r"\B(?:(?-i:-[paUu])|--(?:proxy-)?user)",
+        Place::Program,
+        Show::Nothing,
+    ),
+    rule(r"additional_endpointsSEP", Place::Members, Show::Nothing),
     rule(r"api[_-]?keySEP", Place::Value, API_KEY),
     rule(r"app(?:lication)?[_-]?keySEP", Place::Value, APP_KEY),
     rule(
-        r"(?:password|passwd|passphrase|pswd|pwd)[a-z0-9_.-]*SEP",
+        r"(?:password|passwd|passphrase|pswd|pwd)[a-z0-9_.-]{0,32}SEP",
         Place::Value,
         Show::Nothing,
     ),
@@ -99,15 +138,14 @@ pub(super) static RULES: &[Rule] = &[
         Place::Value,
         Show::Nothing,
     ),
-    rule(r"(?:token|jwt)SEP", Place::Value, Show::Nothing),
-    rule(r"token[_-]?idSEP", Place::Value, Show::Nothing),
+    rule(r"(?:token|jwt)(?:[_-]?id)?SEP", Place::Value, Show::Nothing),
     rule(
-        r"secret(?:[_-]?id|[_-]?key)?SEP",
+        r"secret(?:[_-]?id|[_-]?key(?:_base)?)?SEP",
         Place::Value,
         Show::Nothing,
     ),
     rule(
-        r"(?:access|private|consumer)[_-]?keySEP",
+        r"(?:access|account|private|consumer|encryption|signing|master)[_-]?keySEP",
         Place::Value,
         Show::Nothing,
     ),

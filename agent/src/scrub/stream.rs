@@ -1,4 +1,5 @@
-//! Secrets over several lines: PEM blocks, and values on the lines below their name.
+//! Secrets over several lines: PEM blocks, as they are or in base64, and values on the lines below
+//! their name.
 //!
 //! Lines enter in their order; each leaves masked, or not at all when it is part of a secret that
 //! began before. Each kind of secret over several lines has an end, so that one stray line cannot
@@ -6,20 +7,25 @@
 
 use std::borrow::Cow;
 
-use super::extent::end_of_block;
-use super::Scrubber;
+use super::extent::{end_of_block, is_wrapped};
+use super::{Scrubber, MASK};
 
 /// Lines of a PEM block at most. The longest keys have some two hundred.
 const LONGEST_BLOCK: usize = 1_000;
+
+/// What a PEM block in base64 begins with.
+const ARMOR: &str = "LS0tLS1CRUdJTi";
 
 /// What goes on over the lines.
 #[derive(Clone, Copy, Debug)]
 enum Hidden {
     /// A block that began this many lines ago.
     Block(usize),
+    /// Base64 that began this many lines ago.
+    Armor(usize),
     /// The value of a name that this many blanks are before: everything further in, and the items
-    /// of a list as far in.
-    Value(usize),
+    /// of a list as far in. A mask stands for all of it once that was `said`.
+    Value { blanks: usize, said: bool },
 }
 
 /// Masks the lines of one text, in their order.
@@ -27,6 +33,9 @@ enum Hidden {
 pub struct Stream<'a> {
     scrubber: &'a Scrubber,
     hidden: Option<Hidden>,
+    /// What goes on after that, because the line as it was shown begins it.
+    later: Option<Hidden>,
+    replaced: u64,
 }
 
 impl<'a> Stream<'a> {
@@ -35,37 +44,104 @@ impl<'a> Stream<'a> {
         Stream {
             scrubber,
             hidden: None,
+            later: None,
+            replaced: 0,
         }
+    }
+
+    /// Replacements so far; a line that was left out is one, too.
+    pub fn replaced(&self) -> u64 {
+        self.replaced
     }
 
     /// The next line with its secrets masked; `None` when all of it is part of one.
     pub fn line<'l>(&mut self, line: &'l str) -> Option<Cow<'l, str>> {
-        match self.hidden {
-            Some(Hidden::Block(lines)) => match end_of_block(line) {
-                Some(end) => {
-                    self.hidden = None;
-                    let rest = line.get(end..)?;
-                    (!rest.trim().is_empty()).then(|| self.first(rest))
+        let shown = self.next(line);
+        self.replaced += u64::from(shown.is_none());
+        shown
+    }
+
+    fn next<'l>(&mut self, mut line: &'l str) -> Option<Cow<'l, str>> {
+        while let Some(hidden) = self.hidden.take() {
+            match hidden {
+                Hidden::Block(lines) => match end_of_block(line) {
+                    Some(end) => {
+                        self.hidden = self.later.take();
+                        line = line.get(end..).filter(|rest| !rest.trim().is_empty())?;
+                        self.replaced += 1;
+                        continue;
+                    }
+                    None => {
+                        self.go_on(lines + 1 < LONGEST_BLOCK, Hidden::Block(lines + 1));
+                        return None;
+                    }
+                },
+                Hidden::Armor(lines) if is_base64(line) => {
+                    let goes_on = is_wrapped(line) && lines < LONGEST_BLOCK;
+                    self.go_on(goes_on, Hidden::Armor(lines + 1));
+                    return None;
                 }
-                None => {
-                    let lines = lines + 1;
-                    self.hidden = (lines < LONGEST_BLOCK).then_some(Hidden::Block(lines));
-                    None
+                Hidden::Value { blanks, said } if is_below(line, blanks) => {
+                    let is_blank = line.trim().is_empty();
+                    let said_now = said || !is_blank;
+                    self.hidden = Some(Hidden::Value {
+                        blanks,
+                        said: said_now,
+                    });
+                    return (said_now && !said).then(|| self.told(line));
                 }
-            },
-            Some(Hidden::Value(blanks)) if is_below(line, blanks) => None,
-            _ => Some(self.first(line)),
+                Hidden::Armor(_) | Hidden::Value { .. } => {}
+            }
+            self.hidden = self.later.take();
         }
+        Some(self.first(line))
+    }
+
+    /// Sets what goes on below: this, or else what was to come later.
+    fn go_on(&mut self, goes_on: bool, hidden: Hidden) {
+        self.hidden = match goes_on {
+            true => Some(hidden),
+            false => self.later.take(),
+        };
+    }
+
+    /// A mask where the line begins.
+    fn told<'l>(&mut self, line: &'l str) -> Cow<'l, str> {
+        let text = line.trim_start();
+        let mark = if text.starts_with("- ") { "- " } else { "" };
+        let before = line.get(..line.len() - text.len()).unwrap_or("");
+        let told = format!("{before}{mark}{MASK}");
+        self.replaced += u64::from(told != line);
+        Cow::Owned(told)
     }
 
     /// A line that nothing from before goes on in.
     fn first<'l>(&mut self, line: &'l str) -> Cow<'l, str> {
-        self.hidden = match (opens_block(line), self.scrubber.awaits_value(line)) {
-            (_, true) => Some(Hidden::Value(blanks(line))),
-            (true, false) => Some(Hidden::Block(0)),
-            (false, false) => None,
+        let (shown, replaced) = self.scrubber.masked(line);
+        let began = self.begins(line);
+        let later = (replaced > 0).then(|| self.begins(&shown)).flatten();
+        (self.hidden, self.later) = match began {
+            Some(_) => (began, later),
+            None => (later, None),
         };
-        self.scrubber.line(line)
+        self.replaced += replaced;
+        shown
+    }
+
+    /// What begins in a line and goes on below.
+    fn begins(&self, line: &str) -> Option<Hidden> {
+        if self.scrubber.awaits_value(line) {
+            Some(Hidden::Value {
+                blanks: blanks(line),
+                said: false,
+            })
+        } else if opens_block(line) {
+            Some(Hidden::Block(0))
+        } else if opens_armor(line) {
+            Some(Hidden::Armor(0))
+        } else {
+            None
+        }
     }
 }
 
@@ -75,6 +151,18 @@ fn opens_block(line: &str) -> bool {
         return false;
     };
     label.contains("-----") && end_of_block(label).is_none()
+}
+
+/// Whether a block in base64 begins in the line and reaches its end.
+fn opens_armor(line: &str) -> bool {
+    let start = line.rfind(ARMOR);
+    start.is_some_and(|start| line.get(start..).is_some_and(is_wrapped))
+}
+
+/// Whether there is nothing but base64 in the line.
+fn is_base64(line: &str) -> bool {
+    let line = line.trim();
+    !line.is_empty() && super::extent::base64(line) == line.len()
 }
 
 fn blanks(line: &str) -> usize {

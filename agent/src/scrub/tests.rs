@@ -1,5 +1,8 @@
 //! Lines with secrets, and what is left of them.
 
+mod files;
+mod table;
+
 use std::borrow::Cow;
 
 use super::*;
@@ -11,6 +14,29 @@ const HEX64: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789a
 
 fn scrubber() -> Scrubber {
     Scrubber::new(&[], &[]).unwrap()
+}
+
+/// A file without its secrets and the number of replacements. A second time nothing may change, and
+/// what was written in place is longer by a mask for each at most.
+fn copied(scrubber: &Scrubber, kind: Kind, text: &str) -> (String, u64) {
+    let copy = |text: &str| {
+        let mut out = Vec::new();
+        let replaced = scrubber.copy(kind, &mut text.as_bytes(), &mut out);
+        (String::from_utf8(out).unwrap(), replaced.unwrap())
+    };
+    let (clean, replaced) = copy(text);
+    let again = copy(&clean);
+    assert_eq!(
+        again,
+        (clean.clone(), 0),
+        "{kind:?} a second time, from {text:?}"
+    );
+    let most = match kind {
+        Kind::Lines => text.len() + 40 * replaced as usize,
+        _ => 64 * (text.len() + 1),
+    };
+    assert!(clean.len() <= most, "{kind:?}: {text:?} grew to {clean:?}");
+    (clean, replaced)
 }
 
 /// Writes out what the tables abbreviate.
@@ -290,7 +316,9 @@ communities:
   - left
 snmp:
   community_strings:
+  - ********
   private_key: |
+    ********
   c: 3
 ********
 d: 4";

@@ -54,6 +54,10 @@ keys! {
     SECRET_BACKEND_TIMEOUT: Duration = "secret_backend_timeout", "30s", Agent, "How long that program may take.";
     SECRET_BACKEND_OUTPUT_MAX_SIZE: Size = "secret_backend_output_max_size", "1048576", Agent, "Bytes that that program may print.";
 
+    SCRUBBER_ADDITIONAL_KEYS: List = "scrubber.additional_keys", "", Agent, "More names whose values are hidden in logs and flares.";
+    SCRUBBER_ADDITIONAL_PATTERNS: List = "scrubber.additional_patterns", "", Agent, "Regular expressions of what is hidden in logs and flares besides.";
+    FLARE_STRIPPED_KEYS: List = "flare_stripped_keys", "", Agent, "The older name of scrubber.additional_keys; the names of both count.";
+
     LOG_LEVEL: Text = "log_level", "info", Agent, "Lowest level that is logged: trace, debug, info, warn, error or off.";
     LOG_TO_CONSOLE: Flag = "log_to_console", "true", Agent, "Whether messages go to standard error.";
     LOG_FILE_MAX_SIZE: Size = "log_file_max_size", "10Mb", Agent, "Size at which a log file is rotated.";

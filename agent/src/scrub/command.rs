@@ -1,0 +1,83 @@
+//! Flags of command lines whose value is a secret with certain programs only.
+//!
+//! A line and the place of a flag such as `-p` enter; the range of the secret leaves when the
+//! program before the flag is one that takes a password there. Arguments are separated by blanks,
+//! by NUL, or as items of a list in quotes.
+
+use std::ops::Range;
+
+use super::extent::{argument, word, Secret};
+
+/// Bytes before a flag that its program may stand in; a limit keeps the search linear.
+const LONGEST_COMMAND: usize = 512;
+
+/// Where the secret stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// In the flag's own argument.
+    Attached,
+    /// In the argument behind.
+    Next,
+    /// Behind the colon of the argument behind, or of its own.
+    BehindColon,
+}
+
+/// Flags, with the beginning of the name of the programs that they mean a secret for.
+const FLAGS: &[(&str, &str, Form)] = &[
+    ("-p", "mysql", Form::Attached),
+    ("-p", "mariadb", Form::Attached),
+    ("-p", "sshpass", Form::Attached),
+    ("-p", "sshpass", Form::Next),
+    ("-a", "redis-cli", Form::Next),
+    ("-u", "curl", Form::BehindColon),
+    ("-U", "curl", Form::BehindColon),
+    ("--user", "curl", Form::BehindColon),
+    ("--proxy-user", "curl", Form::BehindColon),
+];
+
+/// The secret that belongs to the flag at this place.
+pub(super) fn secret(line: &str, flag: Range<usize>) -> Option<Secret<'_>> {
+    let (name, before) = (line.get(flag.clone())?, line.get(..flag.start)?);
+    if !before.ends_with([' ', '\t', '\0', '"', '\'']) {
+        return None;
+    }
+    // Arguments as the kernel lists them.
+    let is_item = before.ends_with('\0');
+    let behind = line.get(flag.end..)?;
+    let next = behind.trim_start_matches(['\\', '"', '\'', ',', ' ', '\t', '\0', '=']);
+    let of_name = FLAGS.iter().filter(|(known, ..)| *known == name);
+    let mut of_program = of_name.filter(|(_, program, _)| runs(before, program));
+    of_program.find_map(|(.., form)| {
+        let is_attached = next.len() == behind.len();
+        let start = line.len() - next.len();
+        match form {
+            Form::Attached if is_attached => argument(behind, flag.end, is_item),
+            Form::Next if !is_attached && !next.starts_with('-') => argument(next, start, is_item),
+            Form::BehindColon => {
+                let quote = line.get(..start)?.chars().next_back();
+                let quote = quote.filter(|quote| matches!(quote, '"' | '\''));
+                let credentials = match quote {
+                    Some(quote) => next.split(quote).next()?.trim_end_matches('\\'),
+                    None if is_item => next.split('\0').next()?,
+                    None => next.get(..word(next))?,
+                };
+                let colon = credentials.find(':')? + 1;
+                Secret::plain(start + colon, credentials.len() - colon)
+            }
+            _ => None,
+        }
+    })
+}
+
+/// Whether the command that a line ends in runs a program with a name that begins so.
+fn runs(before: &str, program: &str) -> bool {
+    let start = before.len().saturating_sub(LONGEST_COMMAND);
+    let start = (start..=before.len()).find(|at| before.is_char_boundary(*at));
+    let near = start.and_then(|start| before.get(start..)).unwrap_or("");
+    let command = near.rsplit(['\n', '|', ';', '&']).next().unwrap_or("");
+    let mut words = command.split([' ', '\t', '\0', '"', '\'', ',', '[', '(', '=']);
+    words.any(|word| {
+        let name = word.rsplit('/').next().unwrap_or("");
+        name.starts_with(program)
+    })
+}
