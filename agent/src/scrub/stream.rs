@@ -13,6 +13,9 @@ use super::{Scrubber, MASK};
 /// Lines of a PEM block at most. The longest keys have some two hundred.
 const LONGEST_BLOCK: usize = 1_000;
 
+/// Bytes of what a block says it holds.
+const LONGEST_LABEL: usize = 48;
+
 /// What a PEM block in base64 begins with.
 const ARMOR: &str = "LS0tLS1CRUdJTi";
 
@@ -145,12 +148,14 @@ impl<'a> Stream<'a> {
     }
 }
 
-/// Whether a block begins in the line and does not end there.
+/// Whether a block begins in the line, as the rule of blocks has it, and does not end there.
 fn opens_block(line: &str) -> bool {
-    let Some((_, label)) = line.rsplit_once("-----BEGIN ") else {
+    let behind = line.rsplit_once("-----BEGIN ").map(|(_, behind)| behind);
+    let Some((label, behind)) = behind.and_then(|behind| behind.split_once("-----")) else {
         return false;
     };
-    label.contains("-----") && end_of_block(label).is_none()
+    let is_label = label.chars().all(|c| c.is_ascii_alphanumeric() || c == ' ');
+    is_label && (1..=LONGEST_LABEL).contains(&label.len()) && end_of_block(behind).is_none()
 }
 
 /// Whether a block in base64 begins in the line and reaches its end.

@@ -156,6 +156,24 @@ fn a_bomb_of_aliases_is_lines() {
 }
 
 #[test]
+fn texts_that_once_changed_a_second_time() {
+    let scrubber = Scrubber::new(&["hunter2hunter".to_owned()], &[]).unwrap();
+    for text in [
+        "-----BEGIN A-----aHVudGVyMmh1bnRlcg==-----END A-----\n  aHVudGVyMmh1bnRlcg==-----END A-----[",
+        "-----BEGIN A-----x-----END A-----\0additional_endpoints: \n- x y",
+        "!t A_TOKEN==---\nA_TOKEN=\"token: ]password: ",
+        "2.50hunter2huntercookie: redis-cli -a ",
+        "# \tcommunity_strings:\n# ",
+        "password: \n- https://a:b@c:token: ghp_abcdefghijklm",
+        "a: &x abc\npassword: *x\n",
+    ] {
+        for kind in KINDS {
+            copied(&scrubber, kind, text);
+        }
+    }
+}
+
+#[test]
 fn whatever_a_file_holds_the_second_time_changes_nothing() {
     let pieces = [
         "password",
