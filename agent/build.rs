@@ -107,13 +107,15 @@ fn compress(file: &Path, compressed: &Path) -> Result<()> {
 }
 
 /// Tells the linker of a release to pack relocations (300 KB less), which musl understands from
-/// 1.2.4 on, and to leave out what only unwinding reads (330 KB less): a panic aborts.
+/// 1.2.4 on, to leave out what only unwinding reads (330 KB less), as a panic aborts, and to keep
+/// one of several functions with the same code.
 fn shrink() -> Result<()> {
     println!("cargo:rerun-if-changed=release.ld");
     if env::var("PROFILE")? == "release" {
         let script = env::current_dir()?.join("release.ld");
         println!("cargo:rustc-link-arg-bins=--pack-dyn-relocs=relr");
         println!("cargo:rustc-link-arg-bins=--no-eh-frame-hdr");
+        println!("cargo:rustc-link-arg-bins=--icf=all");
         println!("cargo:rustc-link-arg-bins=--script={}", script.display());
     }
     Ok(())

@@ -3,10 +3,11 @@
 //! Arguments enter as a process was given them; a copy with masked values leaves when there is
 //! something to mask. Rules see the arguments as they were. What counts as a secret is told by
 //! the name before the value (`--password=x`, `--password x`, `TOKEN=x`, `"secret": "x"`) and by
-//! the place of a password in a URL; a value without a name is not recognised.
+//! the place of a password in a URL, and by the flags of some programs (`curl -u`); a value without
+//! a name is not recognised.
 
-/// What stands in the place of a secret.
-pub const MASK: &str = "********";
+use crate::scrub::command;
+pub use crate::scrub::MASK;
 
 /// Parts of names whose values are secret, as [`compact`] leaves them.
 const SENSITIVE: &[&str] = &[
@@ -99,12 +100,15 @@ impl Scrubber {
     pub fn mask(&self, args: &[String]) -> Option<Vec<String>> {
         let mut masked: Option<Vec<String>> = None;
         let mut is_value = false;
+        let program = args.first().map_or("", String::as_str);
+        let mut before = "";
         for (place, arg) in args.iter().enumerate() {
             let new = match is_value && !arg.is_empty() && !arg.starts_with('-') {
                 true => Some(MASK.to_owned()),
-                false => self.mask_one(arg),
+                false => command::masked(program, before, arg).or_else(|| self.mask_one(arg)),
             };
             is_value = self.awaits_value(arg);
+            before = arg;
             let Some(new) = new else {
                 continue;
             };
@@ -236,6 +240,11 @@ mod tests {
                 "git|https://ann:********@host/a:b@c",
             ),
             ("password=é|ü", "password=********|ü"),
+            ("curl|-u|ann:x|h", "curl|-u|ann:********|h"),
+            ("/bin/curl|-uann:x|h", "/bin/curl|-uann:********|h"),
+            ("curl|--user=ann:x", "curl|--user=ann:********"),
+            ("mysql|-px|db", "mysql|-p********|db"),
+            ("redis-cli|-a|x", "redis-cli|-a|********"),
         ] {
             assert_eq!(shown(&scrubber, line), expected);
         }
@@ -251,6 +260,9 @@ mod tests {
             "tool|--password-file=/etc/x|--token-path|/x",
             "tool|--password|--verbose",
             "tool|--password=|x",
+            "docker|run|-u|1000:1000",
+            "curl|--user-agent=a:b|-u|ann|h",
+            "ssh|-p|22|ann@h",
             "git|https://host:80/a@b",
             "://|=|:| |--|'|\"=\"|é=é",
             "",

@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use super::extent::{argument, word, Secret};
+use super::MASK;
 
 /// Bytes before a flag that its program may stand in; a limit keeps the search linear.
 const LONGEST_COMMAND: usize = 512;
@@ -34,6 +35,35 @@ const FLAGS: &[(&str, &str, Form)] = &[
     ("--user", "curl", Form::BehindColon),
     ("--proxy-user", "curl", Form::BehindColon),
 ];
+
+/// An argument of a program without the secret that it is there; `before` is the argument before
+/// it. `None` when it is none.
+pub fn masked(program: &str, before: &str, argument: &str) -> Option<String> {
+    let program = program.rsplit('/').next().unwrap_or("");
+    let mut known = FLAGS
+        .iter()
+        .filter(|(_, name, _)| program.starts_with(name));
+    known.find_map(|(flag, _, form)| {
+        let is_behind = before == *flag;
+        let own = argument.strip_prefix(flag);
+        let own = own.filter(|own| own.starts_with('=') || !flag.starts_with("--"));
+        match form {
+            Form::Attached => own
+                .filter(|own| !own.is_empty())
+                .map(|_| format!("{flag}{MASK}")),
+            Form::Next if is_behind && !argument.starts_with('-') => Some(MASK.to_owned()),
+            Form::Next => None,
+            Form::BehindColon => {
+                let (start, credentials) = match is_behind {
+                    true => ("", argument),
+                    false => (*flag, own?),
+                };
+                let (user, password) = credentials.split_once(':')?;
+                (!password.is_empty()).then(|| format!("{start}{user}:{MASK}"))
+            }
+        }
+    })
+}
 
 /// The secret that belongs to the flag at this place.
 pub(super) fn secret(line: &str, flag: Range<usize>) -> Option<Secret<'_>> {

@@ -10,7 +10,7 @@
 //! Masking takes time in proportion to the text, adds no more than a mask for each secret, and
 //! does nothing to a text that went through it before.
 
-mod command;
+pub mod command;
 mod copy;
 mod extent;
 mod known;
