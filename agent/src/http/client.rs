@@ -12,15 +12,21 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ureq::config::Config;
 use ureq::http::{self, header, HeaderMap, HeaderName, Uri};
 use ureq::tls::{parse_pem, Certificate, PemItem, RootCerts, TlsConfig};
-use ureq::unversioned::transport::{Connector, TcpConnector};
-use ureq::{Agent, Proxy, ProxyProtocol};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{
+    ConnectProxyConnector, Connector, RustlsConnector, TcpConnector,
+};
+use ureq::{Agent, Proxy, ProxyProtocol, SendBody};
 
+use super::early_answer::{Broken, EarlyAnswer, UntilBroken};
 use super::error::{host_of, proxy_refused};
 use super::forward_proxy::{AbsoluteForm, ProxyResolver};
 use super::{date, Answer, Error, Request, Transport};
 
 /// Bytes of a body that are kept.
 const BODY: u64 = 4 << 10;
+/// Bytes that are kept of the answer to a body that was read while it was sent.
+const LONG_BODY: u64 = 64 << 10;
 /// Bytes that are read at most to keep a connection usable.
 const MAX_SKIPPED: u64 = 256 << 10;
 /// Bytes of a file of certificate authorities; those of distributions have 200 KB.
@@ -49,6 +55,8 @@ pub struct Client {
     /// that one needs certificate authorities.
     plain: Agent,
     secure: Option<Agent>,
+    /// Of the connections of both.
+    broken: Broken,
 }
 
 impl Client {
@@ -61,11 +69,13 @@ impl Client {
         if proxy.as_ref().is_some_and(|proxy| !is_http(proxy)) {
             return Err(Error::ProxyUrl);
         }
+        let broken = Broken::default();
         Ok(Client {
             transport: transport.clone(),
-            plain: plain_agent(transport, proxy.as_ref()),
+            plain: plain_agent(transport, proxy.as_ref(), &broken),
             proxy,
             secure: None,
+            broken,
         })
     }
 
@@ -76,6 +86,21 @@ impl Client {
 
     /// Sends a request and waits for its answer.
     pub fn send(&mut self, request: &Request) -> Result<Answer, Error> {
+        self.exchange(request, None)
+    }
+
+    /// Sends a request with a body that is read while it is sent, in chunks and without its length;
+    /// the request's own body is left out. Of the answer's body 64 KiB are kept. The connection is
+    /// not used again.
+    pub fn send_read(&mut self, request: &Request, body: &mut dyn Read) -> Result<Answer, Error> {
+        self.exchange(request, Some(body))
+    }
+
+    fn exchange(
+        &mut self,
+        request: &Request,
+        body: Option<&mut dyn Read>,
+    ) -> Result<Answer, Error> {
         let uri: Uri = request.url.parse().map_err(|_| Error::Url)?;
         let mut host = host_of(&uri);
         if let Some(proxy) = &self.proxy {
@@ -86,15 +111,31 @@ impl Client {
             Some("https") => false,
             _ => return Err(Error::Url),
         };
-        let message = self.message(request, uri, is_plain)?;
+        let builder = self.builder(request, uri, is_plain)?;
         let agent = match (is_plain, &mut self.secure) {
             (true, _) => &self.plain,
             (false, Some(agent)) => agent,
-            (false, none) => none.insert(secure_agent(&self.transport, self.proxy.as_ref())?),
+            (false, none) => none.insert(secure_agent(
+                &self.transport,
+                self.proxy.as_ref(),
+                &self.broken,
+            )?),
         };
         let failed = |error| Error::of_ureq(&error, &host);
-        let response = agent.run(message).map_err(failed)?;
-        let (parts, body) = response.into_parts();
+        let (kept, skipped) = match body {
+            Some(_) => (LONG_BODY, 0),
+            None => (BODY, MAX_SKIPPED),
+        };
+        let response = match body {
+            Some(body) => {
+                let broken = self.broken.clone();
+                let mut body = UntilBroken { body, broken };
+                run(agent, builder, SendBody::from_reader(&mut body))
+            }
+            None if request.method == "HEAD" => run(agent, builder, SendBody::none()),
+            None => run(agent, builder, request.body.as_slice()),
+        };
+        let (parts, body) = response.map_err(failed)?.into_parts();
         let status = parts.status.as_u16();
         if status == 407 {
             let cause = proxy_refused();
@@ -105,16 +146,17 @@ impl Client {
             retry_after: retry_after(text(&parts.headers, header::RETRY_AFTER), SystemTime::now()),
             content_type: text(&parts.headers, header::CONTENT_TYPE).to_owned(),
             location: text(&parts.headers, header::LOCATION).to_owned(),
-            body: read(body).map_err(failed)?,
+            body: read(body, kept, skipped).map_err(failed)?,
         })
     }
 
-    fn message<'a>(
+    /// Everything of a request but its body.
+    fn builder(
         &self,
-        request: &'a Request,
+        request: &Request,
         uri: Uri,
         is_plain: bool,
-    ) -> Result<http::Request<&'a [u8]>, Error> {
+    ) -> Result<http::request::Builder, Error> {
         let mut builder = http::Request::builder()
             .method(request.method.as_str())
             .uri(uri);
@@ -136,9 +178,19 @@ impl Client {
                 builder = builder.header(header::PROXY_AUTHORIZATION, value);
             }
         }
-        let message = builder.body(request.body.as_slice());
-        message.map_err(|_| Error::Header(format!("of a {} request", request.method)))
+        match builder.headers_ref() {
+            Some(_) => Ok(builder),
+            None => Err(Error::Header(format!("of a {} request", request.method))),
+        }
     }
+}
+
+fn run(
+    agent: &Agent,
+    builder: http::request::Builder,
+    body: impl ureq::AsSendBody,
+) -> Result<http::Response<ureq::Body>, ureq::Error> {
+    agent.run(builder.body(body)?)
 }
 
 fn is_http(proxy: &Proxy) -> bool {
@@ -151,7 +203,7 @@ fn forwards(proxy: &Proxy) -> bool {
 }
 
 fn config(transport: &Transport) -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope> {
-    Config::builder()
+    let config = Config::builder()
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
@@ -162,29 +214,51 @@ fn config(transport: &Transport) -> ureq::config::ConfigBuilder<ureq::typestate:
         .input_buffer_size(BUFFER)
         .output_buffer_size(BUFFER)
         .timeout_resolve(Some(transport.connect))
-        .timeout_connect(Some(transport.connect))
-        .timeout_send_request(Some(transport.overall))
-        .timeout_send_body(Some(transport.overall))
-        .timeout_recv_response(Some(transport.read))
-        .timeout_recv_body(Some(transport.read))
-        .timeout_global(Some(transport.overall))
+        .timeout_connect(Some(transport.connect));
+    match transport.stall {
+        Some(stall) => config
+            .timeout_per_write(Some(stall))
+            .timeout_per_read(Some(stall)),
+        None => config
+            .timeout_send_request(Some(transport.overall))
+            .timeout_send_body(Some(transport.overall))
+            .timeout_recv_response(Some(transport.read))
+            .timeout_recv_body(Some(transport.read))
+            .timeout_global(Some(transport.overall)),
+    }
 }
 
-fn plain_agent(transport: &Transport, proxy: Option<&Proxy>) -> Agent {
+fn plain_agent(transport: &Transport, proxy: Option<&Proxy>, broken: &Broken) -> Agent {
     let config = config(transport);
     match proxy {
         Some(proxy) if forwards(proxy) => Agent::with_parts(
             config.build(),
-            TcpConnector::default().chain(AbsoluteForm),
+            TcpConnector::default()
+                .chain(EarlyAnswer(broken.clone()))
+                .chain(AbsoluteForm),
             ProxyResolver {
                 proxy: proxy.uri().clone(),
             },
         ),
-        proxy => config.proxy(proxy.cloned()).build().new_agent(),
+        proxy => agent(config.proxy(proxy.cloned()).build(), broken),
     }
 }
 
-fn secure_agent(transport: &Transport, proxy: Option<&Proxy>) -> Result<Agent, Error> {
+/// An agent that connects directly or through a tunnel, in TLS for https URLs.
+fn agent(config: Config, broken: &Broken) -> Agent {
+    let connector =
+        ().chain(ConnectProxyConnector::default())
+            .chain(TcpConnector::default())
+            .chain(EarlyAnswer(broken.clone()))
+            .chain(RustlsConnector::default());
+    Agent::with_parts(config, connector, DefaultResolver::default())
+}
+
+fn secure_agent(
+    transport: &Transport,
+    proxy: Option<&Proxy>,
+    broken: &Broken,
+) -> Result<Agent, Error> {
     let roots = match transport.skip_verification {
         true => Vec::new(),
         false => roots(transport.ca_file.as_deref())?,
@@ -196,7 +270,7 @@ fn secure_agent(transport: &Transport, proxy: Option<&Proxy>) -> Result<Agent, E
         .unversioned_rustls_crypto_provider(provider)
         .build();
     let config = config(transport).tls_config(tls);
-    Ok(config.proxy(proxy.cloned()).build().new_agent())
+    Ok(agent(config.proxy(proxy.cloned()).build(), broken))
 }
 
 /// The authorities of the system and those of the configuration.
@@ -248,12 +322,12 @@ fn text(headers: &HeaderMap, name: HeaderName) -> &str {
 
 /// The first part of a body; a little more is read and thrown away, so that the connection can be
 /// used again.
-fn read(body: ureq::Body) -> Result<String, ureq::Error> {
+fn read(body: ureq::Body, kept: u64, skipped: u64) -> Result<String, ureq::Error> {
     let mut reader = body.into_reader();
-    let mut kept = Vec::new();
-    (&mut reader).take(BODY).read_to_end(&mut kept)?;
-    std::io::copy(&mut reader.take(MAX_SKIPPED), &mut std::io::sink())?;
-    Ok(String::from_utf8_lossy(&kept).into_owned())
+    let mut text = Vec::new();
+    (&mut reader).take(kept).read_to_end(&mut text)?;
+    std::io::copy(&mut reader.take(skipped), &mut std::io::sink())?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// `Retry-After`: seconds, or a date.

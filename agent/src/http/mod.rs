@@ -7,6 +7,7 @@
 
 pub mod client;
 pub mod date;
+mod early_answer;
 pub mod error;
 mod forward_proxy;
 pub mod serve;
@@ -31,7 +32,7 @@ pub struct Request {
     pub url: String,
     /// Names and values. They may hold secrets, so neither they nor the URL are ever printed.
     pub headers: Vec<(String, String)>,
-    /// The body, sent with its length.
+    /// The body, sent with its length; a `HEAD` has none.
     pub body: Vec<u8>,
 }
 
@@ -46,7 +47,7 @@ pub struct Answer {
     pub content_type: String,
     /// `Location`; empty when there is none.
     pub location: String,
-    /// The first 4 KiB of the body.
+    /// The first 4 KiB of the body, 64 KiB of the answer to a body that was read while sent.
     pub body: String,
 }
 

@@ -108,6 +108,40 @@ fn what_goes_wrong_is_said_without_secrets() {
 }
 
 #[test]
+fn an_answer_that_comes_before_the_whole_body_was_sent_is_read() {
+    let refusal = Reply::Refuse("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno");
+    let long = vec![b'y'; 50_000_000];
+    for server in [Server::start(&[refusal]), Server::start_tls(&[refusal])] {
+        let mut transport = transport();
+        transport.skip_verification = true;
+        let mut client = Client::new(&transport).unwrap();
+        let request = post(&server.url("/"), &long);
+        // Its connection is not used again.
+        for connection in 0..2 {
+            let answer = client.send(&request).unwrap();
+            assert_eq!((answer.status, answer.body.as_str()), (413, "no"));
+            assert_eq!(server.got.recv().unwrap().connection, connection);
+        }
+    }
+}
+
+#[test]
+fn a_body_that_is_read_goes_in_chunks_and_a_head_has_none() {
+    let server = Server::start(&[OK]);
+    let mut client = Client::new(&transport()).unwrap();
+    let mut request = post(&server.url("/"), b"left out");
+    let long = vec![b'y'; 100_000];
+    client.send_read(&request, &mut &long[..]).unwrap();
+    let got = server.got.recv().unwrap();
+    assert!(got.body == long && got.chunks.len() > 1);
+    request.method = "HEAD".to_owned();
+    client.send(&request).unwrap();
+    let got = server.got.recv().unwrap();
+    assert_eq!(got.first_line, "HEAD / HTTP/1.1");
+    assert_eq!((got.header("content-length"), got.body.len()), ("", 0));
+}
+
+#[test]
 fn the_overall_time_ends_a_slow_request() {
     let server = Server::start(&[Reply::Hang]);
     let mut transport = transport();

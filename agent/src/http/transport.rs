@@ -26,6 +26,9 @@ pub struct Transport {
     pub read: Duration,
     /// How long all of it may take.
     pub overall: Duration,
+    /// When given, how long nothing may move once it is connected, in either direction; the two
+    /// limits above do not count then.
+    pub stall: Option<Duration>,
 }
 
 impl Transport {
@@ -40,6 +43,7 @@ impl Transport {
             connect: settings.duration(&keys::ENDPOINTS_CONNECT_TIMEOUT),
             read: settings.duration(&keys::ENDPOINTS_READ_TIMEOUT),
             overall: settings.duration(&keys::ENDPOINTS_TIMEOUT),
+            stall: None,
         }
     }
 }

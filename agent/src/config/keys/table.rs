@@ -42,7 +42,8 @@ keys! {
     APP_KEY: Text = "app_key", "", Agent, "Key of an application of the account; policies are downloaded with it.", planned;
     SITE: Text = "site", "datadoghq.com", Agent, "Site of the intake that events are sent to.";
     #[env("DD_URL")]
-    DD_URL: Text = "dd_url", "", Agent, "URL that flares are sent to instead of the one that follows from the site.", planned;
+    DD_URL: Text = "dd_url", "", Agent, "URL that flares are sent to instead of the one that follows from the site.";
+    FLARE_UPLOAD_TIMEOUT: Duration = "flare.upload_timeout", "60s", Agent, "How long nothing may move while a flare is sent and while its answer is awaited.";
     HOSTNAME: Text = "hostname", "", Agent, "Name of this host in events; the system's own name when empty.";
     TAGS: List = "tags", "", Agent, "Tags of this host that go with every event.";
     EXTRA_TAGS: List = "extra_tags", "", Agent, "More tags of this host.";
