@@ -10,6 +10,7 @@
 pub mod cli;
 pub mod config;
 pub mod event;
+pub mod flare;
 pub mod forward;
 pub mod http;
 pub mod ipc;
