@@ -111,7 +111,11 @@ impl Server {
             let mut next = 0;
             let mut stalled = Vec::new();
             for (connection, stream) in listener.incoming().enumerate() {
-                let mut stream = BufReader::new(wrap(stream.unwrap()));
+                let stream = stream.unwrap();
+                // A reply that waits for an acknowledgement would be lost where the connection is
+                // closed after it.
+                stream.set_nodelay(true).unwrap();
+                let mut stream = BufReader::new(wrap(stream));
                 while let Some(mut one) = read_head(&mut stream) {
                     one.connection = connection;
                     let reply = replies[next.min(replies.len() - 1)];

@@ -1,7 +1,7 @@
 //! Uploads to servers on 127.0.0.1.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -431,7 +431,10 @@ fn tunnel_to(address: SocketAddr) -> SocketAddr {
             let mut server = TcpStream::connect(address).unwrap();
             let mut back = (server.try_clone().unwrap(), client.try_clone().unwrap());
             thread::spawn(move || io::copy(&mut back.0, &mut back.1));
-            thread::spawn(move || io::copy(&mut client, &mut server));
+            thread::spawn(move || {
+                let _ = io::copy(&mut client, &mut server);
+                let _ = server.shutdown(Shutdown::Both);
+            });
         }
     });
     proxy
