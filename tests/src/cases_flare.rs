@@ -95,6 +95,7 @@ pub(crate) fn run(report: &mut Report) {
         ("flare_archive_at_once", at_once),
         ("flare_archive_output", output),
         ("flare_archive_list", list),
+        ("flare_archive_local", local),
     ];
     flare_host::run_all(report, tests, prepare);
 }
@@ -356,6 +357,30 @@ fn list(healthy: &Healthy) -> Outcome {
         fs::write(&path, bytes)?;
         let done = healthy.host.flare(&["--list", &path.to_string_lossy()])?;
         expect_sentence(&done).map_err(|failure| failure.at(name))?;
+    }
+    Ok(())
+}
+
+/// With `--local` nobody is asked, although an agent runs.
+fn local(healthy: &Healthy) -> Outcome {
+    let done = healthy.host.flare(&["--no-upload", "--local"])?;
+    let archive = Archive::open(&archive_of(&done)?)?;
+    archive.expect_manifest()?;
+    let asked = ["diagnosis.json", "self-test.json", "events.jsonl"];
+    let answered = asked.iter().find(|name| archive.has(name));
+    let is_said =
+        done.stdout.contains("Initiating flare locally") && !done.stdout.contains("Asking");
+    ensure(
+        answered.is_none() && archive.has("local") && is_said,
+        || format!("{answered:?} is there: {}", done.said()),
+    )?;
+    for name in [
+        "etc/datadog.yaml",
+        "policy-check.json",
+        "kallsyms",
+        "tc.txt",
+    ] {
+        archive.expect(name)?;
     }
     Ok(())
 }

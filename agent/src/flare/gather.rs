@@ -296,3 +296,6 @@ impl Read for Timed<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

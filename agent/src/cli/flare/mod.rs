@@ -12,6 +12,8 @@ use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use super::exit::Exit;
 use super::flags::{
     ARCHIVE, CASE_ID, CFGPATH, EMAIL, LIST, LOCAL, NO_COLOR, NO_UPLOAD, OUTPUT, SEND,
@@ -163,23 +165,9 @@ fn make(
     wish: &Wish,
     dialogue: &Dialogue,
 ) -> Result<PathBuf, Exit> {
-    dialogue.blue("Asking the Security Agent to build the flare archive.");
     let agent = match wish.is_local {
         true => None,
-        false => match asked::agent_part(settings) {
-            Ok(part) => Some(part),
-            Err(error) => {
-                match error {
-                    client::Error::Refused(body) => dialogue.red(&format!(
-                        "The agent ran into an error while making the flare: {body}"
-                    )),
-                    error => dialogue.red(&format!(
-                        "The agent was unable to make a full flare: {error}."
-                    )),
-                }
-                None
-            }
-        },
+        false => ask_agent(settings, dialogue),
     };
     if agent.is_none() {
         dialogue.yellow("Initiating flare locally, some logs will be missing.");
@@ -194,6 +182,20 @@ fn make(
         print::error(&error);
         Exit::Failure
     })
+}
+
+/// What the agent says; that it says nothing was told.
+fn ask_agent(settings: &Settings, dialogue: &Dialogue) -> Option<Value> {
+    dialogue.blue("Asking the Security Agent to build the flare archive.");
+    let error = match asked::agent_part(settings) {
+        Ok(part) => return Some(part),
+        Err(client::Error::Refused(body)) => {
+            format!("The agent ran into an error while making the flare: {body}")
+        }
+        Err(error) => format!("The agent was unable to make a full flare: {error}."),
+    };
+    dialogue.red(&error);
+    None
 }
 
 /// Puts everything into an archive.

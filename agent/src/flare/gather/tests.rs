@@ -1,0 +1,103 @@
+//! Streams of frames as collectors may write them, whole and broken.
+
+use super::*;
+use crate::flare::archive::Place;
+use crate::flare::stream::Writer;
+use crate::scrub::Scrubber;
+use flate2::read::GzDecoder;
+use std::collections::BTreeMap;
+use std::fs;
+
+/// Takes what `write` writes, with this much time, and gives the files of the archive. The other
+/// end of the stream stays open when `hangs`.
+fn taken(
+    name: &str,
+    limit: Duration,
+    hangs: bool,
+    write: impl Fn(&mut Writer<'_>, &mut UnixStream),
+) -> (BTreeMap<String, String>, Vec<&'static str>) {
+    let base = std::env::temp_dir().join(format!("gather-{name}-{}", std::process::id()));
+    fs::create_dir_all(&base).unwrap();
+    let place = Place {
+        directories: vec![base.clone()],
+        output: None,
+        log_level: String::new(),
+    };
+    let scrubber = Scrubber::new(&[], &[]).unwrap();
+    let mut archive = Archive::begin(&place, "h", &scrubber).unwrap();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let (mut out, mut raw) = (theirs.try_clone().unwrap(), theirs.try_clone().unwrap());
+    write(&mut Writer::new(&mut out), &mut raw);
+    drop((out, raw));
+    let kept = hangs.then_some(theirs);
+    let mut left = vec!["kernel", "btf"];
+    let mut gathering = Gathering {
+        sources: &Sources::default(),
+        probe: None,
+        signals: None,
+        progress: &mut |_| {},
+    };
+    gathering
+        .take(ours, &mut left, Instant::now() + limit, &mut archive)
+        .unwrap();
+    drop(kept);
+    let path = archive.finish().unwrap();
+    let mut packed = tar::Archive::new(GzDecoder::new(fs::File::open(path).unwrap()));
+    let read = |entry: io::Result<tar::Entry<'_, _>>| {
+        let mut entry = entry.unwrap();
+        let name = entry.path().unwrap().to_str().unwrap().to_owned();
+        let mut text = String::new();
+        entry.read_to_string(&mut text).unwrap();
+        (name, text)
+    };
+    let files = packed.entries().unwrap().map(read).collect();
+    fs::remove_dir_all(&base).unwrap();
+    (files, left)
+}
+
+const LONG: Duration = Duration::from_secs(30);
+
+#[test]
+fn files_notes_and_rows_reach_the_archive() {
+    let (files, left) = taken("whole", LONG, false, |out, _| {
+        out.begin("kernel").unwrap();
+        out.file("kernel.txt", 100);
+        out.write_all(b"one ").unwrap();
+        out.write_all(b"two").unwrap();
+        out.note("three is missing").unwrap();
+        out.permissions("0644 0:0 /four").unwrap();
+        out.end().unwrap();
+    });
+    assert_eq!(files["h/kernel.txt"], "one two");
+    assert_eq!(files["h/flare_creation.log"], "three is missing\n");
+    assert!(files["h/permissions.log"].contains("/four"));
+    assert_eq!(left, ["btf"]);
+}
+
+#[test]
+fn a_collector_that_hangs_is_given_up_with_what_it_gave() {
+    let (files, left) = taken("hung", Duration::from_millis(100), true, |out, _| {
+        out.begin("kernel").unwrap();
+        out.file("kernel.txt", 100);
+        out.write_all(b"one").unwrap();
+    });
+    assert_eq!(files["h/kernel.txt"], "one");
+    let log = &files["h/flare_creation.log"];
+    assert!(log.contains("kernel: given up: it took too long"), "{log}");
+    assert_eq!(left, ["btf"], "it is not tried again");
+}
+
+#[test]
+fn what_is_no_frame_ends_it() {
+    let (files, left) = taken("broken", LONG, false, |out, raw| {
+        out.begin("kernel").unwrap();
+        out.file("kernel.txt", 100);
+        out.write_all(b"one").unwrap();
+        raw.write_all(b"x\0\0\0\0").unwrap();
+    });
+    assert_eq!(files["h/kernel.txt"], "one");
+    assert!(files["h/flare_creation.log"].contains("no known kind"));
+    assert_eq!(left, ["btf"]);
+    let (files, _) = taken("early", LONG, false, |out, _| out.begin("kernel").unwrap());
+    assert!(files["h/flare_creation.log"].contains("it ended early"));
+}
