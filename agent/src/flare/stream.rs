@@ -103,6 +103,11 @@ impl<'a> Writer<'a> {
         self.out.flush()
     }
 
+    /// Whether nothing was written to the file begun last.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pending.is_some()
+    }
+
     /// Whether the file begun last has reached its limit: more of it is of no use.
     pub(super) fn is_cut(&self) -> bool {
         self.is_cut

@@ -264,6 +264,7 @@ fn sources(arguments: &Arguments, settings: &Settings, processes: Vec<(String, u
         logs,
         policies: settings.policies_dir(),
         compliance: PathBuf::from(settings.text(&keys::COMPLIANCE_DIR)),
+        output: PathBuf::from(settings.text(&keys::OUTPUTS_FILE_PATH)),
         spool: settings.run_path().join(delivery::DIRECTORY),
         processes,
     }

@@ -21,6 +21,8 @@ const CONFIGURATION: u64 = 2 << 20;
 const POLICY: u64 = 2 << 20;
 /// Bytes of one log file; its end is what matters.
 const LOG: u64 = 8 << 20;
+/// Bytes of the file of events.
+const OUTPUT: u64 = 2 << 20;
 /// Files of a directory and of those below it, and how far below.
 const MOST_FILES: usize = 500;
 const DEEPEST: usize = 8;
@@ -59,6 +61,17 @@ fn is_log(name: &str) -> bool {
     let (stem, end) = name.rsplit_once('.').unwrap_or((name, ""));
     let is_number = !end.is_empty() && end.bytes().all(|byte| byte.is_ascii_digit());
     end == "log" || is_number && stem.ends_with(".log")
+}
+
+/// The latest events of the file that they are written to, which is there when nobody answers.
+pub(super) fn output(sources: &Sources, out: &mut Writer<'_>) -> io::Result<()> {
+    let path = &sources.output;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match open_regular(path) {
+        Ok(file) => copy(&format!("outputs/{name}"), path, file, OUTPUT, out),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => out.note(&format!("{}: {error}", path.display())),
+    }
 }
 
 /// What lies in the spool; its contents are events, which the agent itself tells.
@@ -259,6 +272,24 @@ mod tests {
         // Where openat2 is missing, no link is followed.
         assert!(data.contains(&"linked".to_owned()) || notes.contains("inside.log"));
         fs::remove_dir_all(&base).unwrap();
+    }
+
+    #[test]
+    fn events_that_were_written_to_a_file_are_taken_along() {
+        let path = std::env::temp_dir().join(format!("flare-output-{}.json", std::process::id()));
+        let sources = Sources {
+            output: path.clone(),
+            ..Sources::default()
+        };
+        assert!(
+            collected(|out| output(&sources, out)).is_empty(),
+            "there is none"
+        );
+        fs::write(&path, "{}\n").unwrap();
+        let name = format!("outputs/{}", path.file_name().unwrap().to_str().unwrap());
+        let frames = collected(|out| output(&sources, out));
+        assert!(frames.contains(&Frame::File(name)), "{frames:?}");
+        fs::remove_file(&path).unwrap();
     }
 
     #[test]

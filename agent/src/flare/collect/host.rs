@@ -248,7 +248,12 @@ pub(super) fn tracefs(_: &Sources, out: &mut Writer<'_>) -> io::Result<()> {
                 out.file(name, MIB);
                 writeln!(out, "(this kernel does not show it to root: {error})")?;
             }
-            file => copy(name, file, 12 * MIB, out)?,
+            file => {
+                copy(name, file, 12 * MIB, out)?;
+                if out.is_empty() {
+                    writeln!(out, "(the kernel has none)")?;
+                }
+            }
         }
     }
     Ok(())

@@ -27,6 +27,8 @@ pub struct Sources {
     pub policies: PathBuf,
     /// Directory of the rules of compliance.
     pub compliance: PathBuf,
+    /// File that events are written to, where that is configured.
+    pub output: PathBuf,
     /// Directory of the spool.
     pub spool: PathBuf,
     /// Processes of the agent: role and pid.
@@ -70,6 +72,7 @@ pub(super) static COLLECTORS: &[Collector] = &[
     collector("configuration", By::User, 10, files::configuration),
     collector("policies", By::User, 10, files::policies),
     collector("logs", By::User, 20, files::logs),
+    collector("output", By::User, 10, files::output),
     collector("spool", By::User, 10, files::spool),
     collector("processes", By::User, 10, roles::processes),
     collector("kernel", By::Root, 10, host::kernel),

@@ -241,5 +241,4 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 #[cfg(test)]
-#[path = "message_tests.rs"]
 mod tests;
