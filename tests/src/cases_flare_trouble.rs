@@ -175,13 +175,19 @@ fn small_disk() -> Outcome {
     let host = alone("flare-small")?;
     for size in ["4m", "1m", "64k", "4k,nr_inodes=1"] {
         mount_tmpfs(&host.tmp(), &format!("mode=1777,size={size}"))?;
-        let done = host.flare(&["--no-upload"])?;
+        let here = host.tmp().join("here.tar.gz");
+        let done = host.flare(&["--no-upload", "--output", &here.to_string_lossy()])?;
         archive_or_sentence(&done).map_err(|failure| failure.at(size))?;
         host.expect_tidy().map_err(|failure| failure.at(size))?;
-        if done.code != Some(0) {
-            let left = fs::read_dir(host.tmp())?.count();
-            ensure(left == 0, || format!("{size}: half an archive is left"))?;
-        }
+        let left = fs::read_dir(host.tmp())?.count();
+        ensure(left == usize::from(done.code == Some(0)), || {
+            format!("{size}: {left} files are left, {}", done.said())
+        })?;
+        // Where there is more room, that is where the archive goes.
+        let done = host.flare(&["--no-upload"])?;
+        ensure(done.code == Some(0), || done.said())?;
+        remove_after(&done, archive_or_sentence).map_err(|failure| failure.at(size))?;
+        host.expect_tidy().map_err(|failure| failure.at(size))?;
     }
     Ok(())
 }
@@ -313,9 +319,16 @@ fn links() -> Outcome {
         }
         std::os::unix::fs::symlink(&outside, directory.join("directory"))?;
     }
-    let (_, path) = host.build()?;
-    let archive = Archive::open(&path)?;
+    let events = host.logs().join("events.json");
+    std::os::unix::fs::symlink(&secret, &events)?;
+    let mut command = host.command(&["--no-upload"]);
+    command.env("DD_RUNTIME_SECURITY_CONFIG_OUTPUTS_FILE_PATH", &events);
+    let archive = Archive::open(&archive_of(&flare_host::run(command)?)?)?;
     archive.expect_manifest()?;
+    ensure(
+        archive.text("flare_creation.log")?.contains("events.json"),
+        || "nothing is said of the link to the file of events".to_owned(),
+    )?;
     expect_nothing_foreign(&archive)
 }
 

@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use flate2::write::GzEncoder;
 use flate2::Compression;
-use nix::sys::statvfs::fstatvfs;
+use nix::sys::statvfs::{fstatvfs, statvfs, Statvfs};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -31,8 +31,14 @@ const RESERVE: u64 = 64 << 10;
 const OVERHEAD: u64 = 4 << 10;
 /// Archives of one second.
 const MOST_OF_ONE_NAME: u32 = 100;
-/// Bytes of the notes.
-const MOST_NOTES: usize = 1 << 20;
+/// Bytes of the notes, which belong to what is written last.
+const MOST_NOTES: usize = 32 << 10;
+/// Bytes of a content before it is packed.
+const LARGEST_CONTENT: u64 = 32 << 20;
+/// Files, and rows on files, of an archive.
+const MOST_FILES: usize = 2_000;
+/// Bytes of the disk that a directory is taken for without a look at the others.
+const ENOUGH: u64 = 4 << 20;
 /// Bytes that are copied at once.
 const PIECE: usize = 64 << 10;
 
@@ -46,7 +52,7 @@ const MANIFEST: &str = "manifest.json";
 
 /// What an archive is called and where it goes.
 pub struct Place {
-    /// Directories, the first that can be written is taken.
+    /// Directories; the first that can be written and has room is taken.
     pub directories: Vec<PathBuf>,
     /// The very path instead.
     pub output: Option<PathBuf>,
@@ -121,14 +127,23 @@ impl<'s> Archive<'s> {
 
     /// Adds a row on the owner and the mode of a file.
     pub fn permissions(&mut self, row: String) {
-        self.permissions.push(row);
+        if self.permissions.len() < MOST_FILES {
+            self.permissions.push(row);
+        }
     }
 
     /// Adds a content under a path; what cannot be read to its end is in the archive as far as it
     /// could be read. Fails only when the archive cannot be written.
     pub fn add(&mut self, path: &str, content: &mut dyn Read) -> Result<(), Error> {
+        let kind = Kind::of(path);
         let path = self.free_name(path);
-        let (mut entry, replacements) = match self.stage(&path, content) {
+        if self.files.len() >= MOST_FILES && !is_last(&path) {
+            self.note(&format!(
+                "{path}: left out, as there are many files already"
+            ));
+            return Ok(());
+        }
+        let (mut entry, replacements) = match self.stage(kind, content) {
             Ok(staged) => staged,
             Err(error) => {
                 self.note(&format!("{path}: it could not be copied: {error}"));
@@ -189,20 +204,25 @@ impl<'s> Archive<'s> {
     /// The path without what must not be in one, and with a number when there is one already.
     fn free_name(&mut self, path: &str) -> String {
         let clean = name::of_entry(&self.scrubber.line(path));
+        let folder = clean.rfind('/').map_or(0, |slash| slash + 1);
+        let dot = clean.get(folder..).and_then(|name| name.rfind('.'));
+        let stem = dot.map_or(clean.len(), |dot| folder + dot);
+        let (stem, extension) = clean.split_at(stem);
+        let mut numbers = (2..).map(|number: u32| format!("{stem}-{number}{extension}"));
         let mut free = clean.clone();
-        let mut number = 2;
-        while !self.taken.insert(free.clone()) {
-            free = format!("{clean}-{number}");
-            number += 1;
+        while self.taken.contains(&free) {
+            free = numbers.next().unwrap_or_default();
         }
+        self.taken.insert(free.clone());
         free
     }
 
     /// Copies a content, without its secrets, to the file that enters the archive.
-    fn stage(&mut self, path: &str, content: &mut dyn Read) -> io::Result<(File, u64)> {
+    fn stage(&mut self, kind: Kind, content: &mut dyn Read) -> io::Result<(File, u64)> {
         let mut entry = self.staging.entry()?;
         let mut out = io::BufWriter::with_capacity(PIECE, &mut entry);
-        let copied = self.scrubber.copy(Kind::of(path), content, &mut out);
+        let mut content = content.take(LARGEST_CONTENT);
+        let copied = self.scrubber.copy(kind, &mut content, &mut out);
         let written = out.flush();
         drop(out);
         entry.rewind()?;
@@ -220,10 +240,7 @@ impl<'s> Archive<'s> {
         let written = archive.metadata().map_err(said)?.len();
         let room = self.largest.saturating_sub(written + RESERVE + OVERHEAD);
         let disk = fstatvfs(archive).map_err(|error| error.to_string())?;
-        // The types of these two differ from one platform to another.
-        #[allow(clippy::unnecessary_cast)]
-        let free = (disk.blocks_available() as u64).saturating_mul(disk.fragment_size() as u64);
-        if length.saturating_add(OVERHEAD + RESERVE) > free && !is_last(path) {
+        if length.saturating_add(OVERHEAD + RESERVE) > free(&disk) && !is_last(path) {
             return Err("left out, as the disk has no room for it".to_owned());
         }
         match room {
@@ -310,16 +327,39 @@ fn exactly(output: &Path) -> Result<(Staging, Names), Error> {
     Ok((staging, Names::Exactly(output.to_owned())))
 }
 
-/// A private directory in the first of these that can be written, and that one.
+/// A private directory in one of these, and that one: the first that can be written and has room,
+/// or else the one with the most room.
 fn first_of(directories: &[PathBuf]) -> Result<(Staging, PathBuf), Error> {
     let mut tried = Vec::new();
+    let mut best: Option<(u64, Staging, PathBuf)> = None;
     for directory in directories {
         match Staging::make(directory) {
-            Ok(staging) => return Ok((staging, directory.clone())),
+            Ok(staging) => {
+                let room = statvfs(directory).map_or(0, |disk| free(&disk));
+                if best
+                    .as_ref()
+                    .is_none_or(|(most, ..)| room.min(ENOUGH) > *most)
+                {
+                    best = Some((room.min(ENOUGH), staging, directory.clone()));
+                }
+                if room >= ENOUGH {
+                    break;
+                }
+            }
             Err(error) => tried.push((directory.clone(), error)),
         }
     }
-    Err(Error::NoPlace(tried))
+    match best {
+        Some((_, staging, directory)) => Ok((staging, directory)),
+        None => Err(Error::NoPlace(tried)),
+    }
+}
+
+/// Bytes of a file system that there is room for.
+// The types of these two differ from one platform to another.
+#[allow(clippy::unnecessary_cast)]
+fn free(disk: &Statvfs) -> u64 {
+    (disk.blocks_available() as u64).saturating_mul(disk.fragment_size() as u64)
 }
 
 /// Hashes what is read.

@@ -1,11 +1,12 @@
 //! Which variables of the environment support may see, and how they are listed.
 //!
 //! Names are allowed one by one, or because a key of the configuration is bound to them; those that
-//! name a key or a token are never listed. Values are scrubbed when they enter the archive.
+//! name a key or a token are never listed.
 
 use std::fmt::Write as _;
 
 use crate::config::keys;
+use crate::scrub::{Scrubber, MASK};
 
 /// Names that are allowed; a `*` stands for any end.
 const ALLOWED: &[&str] = &[
@@ -39,6 +40,17 @@ pub fn allowed() -> Vec<(String, String)> {
         .collect();
     found.sort();
     found
+}
+
+/// The same, their secrets masked.
+pub fn masked(scrubber: &Scrubber) -> Vec<(String, String)> {
+    let mask = |(name, value): (String, String)| {
+        let line = format!("{name}={value}");
+        let line = scrubber.line(&line);
+        let value = line.split_once('=').map_or(MASK, |(_, value)| value);
+        (name, value.to_owned())
+    };
+    allowed().into_iter().map(mask).collect()
 }
 
 fn is_allowed(name: &str) -> bool {

@@ -22,6 +22,7 @@ use super::worker::Order;
 use super::Error;
 use crate::ipc::client;
 use crate::sys::signals::Signals;
+use crate::sys::socket::credentials;
 
 /// How long a process may take until its first collector begins.
 const START: Duration = Duration::from_secs(5);
@@ -29,6 +30,8 @@ const START: Duration = Duration::from_secs(5);
 const OVERALL: Duration = Duration::from_secs(150);
 /// Bytes that are read at once.
 const PIECE: usize = 64 << 10;
+/// Bytes of a line that is waited for to its end.
+const LONGEST_LINE: usize = 1 << 20;
 
 /// Who makes the archive, and for whom.
 pub struct Gathering<'a> {
@@ -53,7 +56,12 @@ impl Gathering<'_> {
         let mut left = names(By::Root);
         if let Some(socket) = self.probe {
             match ask_probe(socket, &left) {
-                Ok(stream) => self.take(stream, &mut left, end, archive)?,
+                Ok(stream) => {
+                    self.take(stream, &mut left, end, archive)?;
+                    if !left.is_empty() {
+                        archive.note("system-probe ended early; the rest is collected without it");
+                    }
+                }
                 Err(error) => archive.note(&format!("system-probe does not collect: {error}")),
             }
         }
@@ -92,7 +100,8 @@ impl Gathering<'_> {
             }
             // One that began nothing would do no better a second time.
             if left.len() == before {
-                left.remove(0);
+                let name = left.remove(0);
+                archive.note(&format!("{name}: the process that collects did not begin"));
             }
         }
         Ok(left)
@@ -120,10 +129,10 @@ impl Gathering<'_> {
         while let Some(frame) = frames.next() {
             match frame {
                 Frame::Begin(name) => {
-                    let Some(collector) = collect::find(&name) else {
-                        break;
-                    };
-                    left.retain(|one| *one != collector.name);
+                    // Each once: another beginning would be another limit of time.
+                    let asked = left.iter().position(|one| *one == name);
+                    let found = asked.and_then(|at| collect::find(left.remove(at)));
+                    let Some(collector) = found else { break };
                     let deadline = Instant::now() + collector.limit;
                     frames.reader.get_mut().deadline = deadline.min(end);
                     running = Some(collector.name);
@@ -134,7 +143,7 @@ impl Gathering<'_> {
                 Frame::Note(sentence) => archive.note(&sentence),
                 Frame::End => running = None,
                 // Of no file.
-                Frame::Data(_) => {}
+                Frame::Data(_) | Frame::Cut => {}
             }
         }
         if self.signals.is_some_and(|signals| signals.next().is_some()) {
@@ -151,10 +160,15 @@ impl Gathering<'_> {
     }
 }
 
-/// Asks system-probe for collectors; the stream that it answers with.
-fn ask_probe(socket: &Path, collectors: &[&str]) -> Result<UnixStream, client::Error> {
+/// Asks system-probe for collectors; the stream that it answers with. The error is a sentence.
+fn ask_probe(socket: &Path, collectors: &[&str]) -> Result<UnixStream, String> {
     let request = json!({ "command": "flare", "collectors": collectors });
-    client::open(socket, &request, START)
+    let stream = client::open(socket, &request, START).map_err(|error| error.to_string())?;
+    let answers = credentials(&stream).map_err(|error| error.to_string())?;
+    match answers.is_owner() {
+        true => Ok(stream),
+        false => Err(format!("who answers there is user {}", answers.uid)),
+    }
 }
 
 /// A process that runs collectors. Dropping it kills it.
@@ -198,9 +212,15 @@ pub(super) fn start_worker(order: &Order, out: OwnedFd) -> io::Result<Child> {
         .spawn()?;
     let mut line = serde_json::to_vec(order)?;
     line.push(b'\n');
-    if let Some(mut input) = child.stdin.take() {
-        // It fits into a pipe, so that nobody waits.
-        input.write_all(&line)?;
+    // It fits into a pipe, so that nobody waits.
+    let told = child
+        .stdin
+        .take()
+        .map_or(Ok(()), |mut input| input.write_all(&line));
+    if let Err(error) = told {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(error);
     }
     Ok(child)
 }
@@ -228,11 +248,15 @@ impl Frames<'_> {
     }
 }
 
-/// The bytes of one file. It ends where they do, also when something breaks.
+/// The bytes of one file, in whole lines: of a line that was cut, or that something broke in, a
+/// secret might not be recognised any more, so it is left out.
 struct Content<'f, 's> {
     frames: &'f mut Frames<'s>,
     bytes: Vec<u8>,
     taken: usize,
+    /// What has come of a line.
+    held: Vec<u8>,
+    has_ended: bool,
 }
 
 impl<'f, 's> Content<'f, 's> {
@@ -241,6 +265,38 @@ impl<'f, 's> Content<'f, 's> {
             frames,
             bytes: Vec::new(),
             taken: 0,
+            held: Vec::new(),
+            has_ended: false,
+        }
+    }
+
+    /// Makes bytes ready up to the end of the last line among them.
+    fn accept(&mut self, bytes: &[u8]) {
+        let end = bytes.iter().rposition(|byte| *byte == b'\n');
+        let end = match end {
+            Some(end) => end + 1,
+            // The scrubber hides a line that is as long, cut or not.
+            None if self.held.len() > LONGEST_LINE => bytes.len(),
+            None => return self.held.extend_from_slice(bytes),
+        };
+        let (now, later) = bytes.split_at(end);
+        self.held.extend_from_slice(now);
+        self.bytes = std::mem::replace(&mut self.held, later.to_vec());
+        self.taken = 0;
+    }
+
+    /// Takes the next frame of the file.
+    fn advance(&mut self) {
+        match self.frames.next() {
+            Some(Frame::Data(bytes)) => self.accept(&bytes),
+            Some(Frame::Cut) => self.held.clear(),
+            next => {
+                let is_whole = next.is_some();
+                self.frames.next = next;
+                self.has_ended = true;
+                self.bytes = std::mem::take(&mut self.held);
+                self.taken = if is_whole { 0 } else { self.bytes.len() };
+            }
         }
     }
 }
@@ -248,13 +304,10 @@ impl<'f, 's> Content<'f, 's> {
 impl Read for Content<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.taken >= self.bytes.len() {
-            match self.frames.next() {
-                Some(Frame::Data(bytes)) => (self.bytes, self.taken) = (bytes, 0),
-                other => {
-                    self.frames.next = other;
-                    return Ok(0);
-                }
+            if self.has_ended {
+                return Ok(0);
             }
+            self.advance();
         }
         let mut rest = self.bytes.get(self.taken..).unwrap_or_default();
         let read = rest.read(buffer)?;

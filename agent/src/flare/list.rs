@@ -14,7 +14,11 @@ const MOST: usize = 10_000;
 
 /// Writes a line for each file of the archive at `path`: its bytes and its name.
 pub fn write(path: &Path, out: &mut dyn Write) -> Result<(), Error> {
-    list(path, out).map_err(|error| Error::Read(path.to_owned(), error))
+    match list(path, out) {
+        // Who reads the list has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(|error| Error::Read(path.to_owned(), error)),
+    }
 }
 
 fn list(path: &Path, out: &mut dyn Write) -> io::Result<()> {

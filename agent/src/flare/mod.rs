@@ -23,20 +23,26 @@ use std::os::fd::OwnedFd;
 use std::process::Child;
 
 pub use archive::{Archive, Place};
-pub use collect::Sources;
+pub use collect::{Configuration, Sources};
 pub use error::Error;
 pub use gather::Gathering;
 
-use collect::By;
+use collect::{By, COLLECTORS};
 use worker::Order;
 
-/// Starts a process that runs those of these collectors that only root can run, and writes their
-/// frames to `out`. For system-probe: the files that it reads are the same whoever asks.
-pub fn start_collectors(names: &[String], out: OwnedFd) -> io::Result<Child> {
-    let is_meant = |name: &&String| collect::find(name).is_some_and(|one| one.by == By::Root);
+/// Starts a process that runs those of these collectors that only root can run, each once, and
+/// writes their frames to `out`. For system-probe: the files that it reads are the same whoever
+/// asks, but who `is_restricted` does not get what the kernel shows to root only.
+pub fn start_collectors(names: &[String], is_restricted: bool, out: OwnedFd) -> io::Result<Child> {
+    let is_meant = |name: &str| names.iter().any(|asked| asked == name);
+    let of_root = COLLECTORS.iter().filter(|one| one.by == By::Root);
+    let names = of_root.map(|one| one.name).filter(|name| is_meant(name));
     let order = Order {
-        collectors: names.iter().filter(is_meant).cloned().collect(),
-        sources: Sources::default(),
+        collectors: names.map(str::to_owned).collect(),
+        sources: Sources {
+            is_restricted,
+            ..Sources::default()
+        },
     };
     gather::start_worker(&order, out)
 }

@@ -2,10 +2,12 @@
 //!
 //! It belongs to us alone (mode 0700) and is locked with flock(2) as long as we live. It goes with
 //! us; what a killed run has left is removed by the next one, which knows by the lock that nobody
-//! needs it. Names in it are ours, so nothing in it is ever followed.
+//! needs it. Its files are reached through the descriptor that holds the lock, so that it does not
+//! matter what the owner of the directory around it puts in its place.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -24,8 +26,8 @@ const MOST_OTHERS: usize = 1_000;
 #[derive(Debug)]
 pub(super) struct Staging {
     path: PathBuf,
-    /// Holds the lock.
-    _directory: File,
+    /// Holds the lock, and leads to the files.
+    directory: File,
 }
 
 impl Staging {
@@ -40,18 +42,17 @@ impl Staging {
             }
             let directory = match lock(&path) {
                 Ok(directory) => directory,
-                // Another run took it for abandoned before it was locked.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                // Another run takes it for abandoned, as it was not locked yet.
+                Err(error) if is_taken(error.kind()) => continue,
                 Err(error) => {
-                    remove(&path);
+                    let _ = fs::remove_dir(&path);
                     return Err(error);
                 }
             };
-            if directory.metadata()?.nlink() > 0 {
-                return Ok(Staging {
-                    path,
-                    _directory: directory,
-                });
+            let found = directory.metadata()?;
+            let is_own = found.uid() == own() && found.mode() & 0o7777 == 0o700;
+            if found.nlink() > 0 && is_own {
+                return Ok(Staging { path, directory });
             }
         }
         Err(io::ErrorKind::AlreadyExists.into())
@@ -59,17 +60,17 @@ impl Staging {
 
     /// The file that becomes the archive, empty.
     pub(super) fn archive(&self) -> io::Result<File> {
-        create(&self.path.join(ARCHIVE))
+        create(&inside(&self.directory, ARCHIVE))
     }
 
     /// The file for what is about to enter the archive, empty.
     pub(super) fn entry(&self) -> io::Result<File> {
-        create(&self.path.join(ENTRY))
+        create(&inside(&self.directory, ENTRY))
     }
 
     /// Gives the archive the first of these names that is free, in place of none that exists.
     pub(super) fn publish(&self, mut names: impl Iterator<Item = PathBuf>) -> io::Result<PathBuf> {
-        let from = self.path.join(ARCHIVE);
+        let from = inside(&self.directory, ARCHIVE);
         loop {
             let to = names.next().ok_or(io::ErrorKind::AlreadyExists)?;
             match rename(&from, &to) {
@@ -83,8 +84,21 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        remove(&self.path);
+        remove(&self.path, &self.directory);
     }
+}
+
+fn own() -> u32 {
+    nix::unistd::geteuid().as_raw()
+}
+
+fn is_taken(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::WouldBlock)
+}
+
+/// A name in an open directory, wherever that is now.
+fn inside(directory: &File, name: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()))
 }
 
 fn create(path: &Path) -> io::Result<File> {
@@ -124,23 +138,22 @@ fn remove_abandoned(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else {
         return;
     };
-    let own = nix::unistd::geteuid().as_raw();
     let named = entries
         .filter_map(Result::ok)
         .filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX));
     for entry in named.take(MOST_OTHERS) {
         let path = entry.path();
-        let is_own = fs::symlink_metadata(&path).is_ok_and(|found| found.uid() == own);
-        if is_own && lock(&path).is_ok() {
-            remove(&path);
+        let is_own = fs::symlink_metadata(&path).is_ok_and(|found| found.uid() == own());
+        if let Some(directory) = is_own.then(|| lock(&path).ok()).flatten() {
+            remove(&path, &directory);
         }
     }
 }
 
 /// Removes a directory and the files that we make in it.
-fn remove(path: &Path) {
+fn remove(path: &Path, directory: &File) {
     for name in [ARCHIVE, ENTRY] {
-        let _ = fs::remove_file(path.join(name));
+        let _ = fs::remove_file(inside(directory, name));
     }
     let _ = fs::remove_dir(path);
 }

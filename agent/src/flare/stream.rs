@@ -19,6 +19,8 @@ pub(super) enum Frame {
     File(String),
     /// Bytes of that file.
     Data(Vec<u8>),
+    /// More of that file is left out, perhaps from within a line on.
+    Cut,
     /// A row of `permissions.log`.
     Permissions(String),
     /// What could not be collected, as a sentence.
@@ -48,6 +50,7 @@ impl Frame {
             b'b' => Frame::Begin(text(bytes)),
             b'f' => Frame::File(text(bytes)),
             b'd' => Frame::Data(bytes),
+            b'x' => Frame::Cut,
             b'p' => Frame::Permissions(text(bytes)),
             b'n' => Frame::Note(text(bytes)),
             b'e' => Frame::End,
@@ -133,7 +136,10 @@ impl Write for Writer<'_> {
             self.frame(b'd', piece)?;
         }
         self.room -= fits.len() as u64;
-        self.is_cut |= fits.len() < bytes.len();
+        if fits.len() < bytes.len() && !self.is_cut {
+            self.is_cut = true;
+            self.frame(b'x', b"")?;
+        }
         Ok(bytes.len())
     }
 
@@ -170,6 +176,7 @@ mod tests {
             Frame::Begin("logs".into()),
             Frame::File("logs/a.log".into()),
             Frame::Data(b"12345".to_vec()),
+            Frame::Cut,
             Frame::Note("it was long".into()),
             Frame::Permissions("0644 a".into()),
             Frame::End,
@@ -180,7 +187,7 @@ mod tests {
     #[test]
     fn what_is_no_frame_is_refused() {
         for bytes in [
-            &b"x\0\0\0\0"[..],
+            &b"z\0\0\0\0"[..],
             b"d\xff\xff\xff\xff",
             b"d\x04\0\0\0abc",
             b"d\0",

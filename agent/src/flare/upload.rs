@@ -110,12 +110,6 @@ impl Upload<'_> {
         }
     }
 
-    /// Where the archive goes, as far as it is known before the server was asked: without user,
-    /// password, case and key.
-    pub fn url_for_people(&self) -> String {
-        url::for_people(&url::endpoint(self.settings))
-    }
-
     fn key(&self) -> &str {
         self.settings.text(&keys::API_KEY)
     }

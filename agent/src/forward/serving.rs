@@ -14,6 +14,7 @@ use crate::config::{keys, runtime, Settings};
 use crate::flare::environment;
 use crate::ipc::{failure, Command, Commands, Reception, SUCCESS};
 use crate::logger;
+use crate::scrub::Scrubber;
 use crate::sys::socket::{self, Listener};
 
 /// A peer that says nothing for so long is closed.
@@ -122,13 +123,7 @@ impl Forwarder {
         match request {
             Request::Status => json!({ "ok": true, "status": self.status() }).to_string(),
             Request::Config => json!({ "ok": true, "config": self.settings.to_json() }).to_string(),
-            Request::Flare => json!({
-                "ok": true,
-                "status": self.status(),
-                "config": self.settings.to_json(),
-                "environment": environment::allowed(),
-            })
-            .to_string(),
+            Request::Flare => self.flare(),
             Request::ConfigGet { setting } => match runtime::get(&self.settings, setting) {
                 Ok(value) => json!({ "ok": true, "value": value }).to_string(),
                 Err(sentence) => failure(&sentence),
@@ -143,6 +138,21 @@ impl Forwarder {
                 }
             }
         }
+    }
+
+    /// What this role knows for a flare. Who asks may not be who may see secrets.
+    fn flare(&self) -> String {
+        let environment = match Scrubber::of_settings(&self.settings) {
+            Ok((scrubber, _)) => environment::masked(&scrubber),
+            Err(error) => return failure(&error.to_string()),
+        };
+        json!({
+            "ok": true,
+            "status": self.status(),
+            "config": self.settings.to_json(),
+            "environment": environment,
+        })
+        .to_string()
     }
 
     /// Makes true what the settings say now.

@@ -126,7 +126,13 @@ fn each(objects: Objects, out: &mut dyn Write, line: Line<'_>) -> io::Result<()>
             Err(error) => return Err(refusal(&error)),
         };
         match objects.open(id) {
-            Ok(Some(object)) => line(id, object.as_fd(), out)?,
+            // One that cannot be described costs its own line only.
+            Ok(Some(object)) => match line(id, object.as_fd(), out) {
+                Err(error) if error.raw_os_error().is_some() => {
+                    writeln!(out, "{id:<8} cannot be described: {error}")?;
+                }
+                result => result?,
+            },
             Ok(None) => {}
             Err(error) => writeln!(out, "{id:<8} cannot be opened: {error}")?,
         }

@@ -26,8 +26,13 @@ impl Collecting {
     }
 
     /// Starts the process for these collectors. The error is a sentence.
-    pub(super) fn start(&mut self, names: &[String], out: OwnedFd) -> Result<(), String> {
-        let child = flare::start_collectors(names, out)
+    pub(super) fn start(
+        &mut self,
+        names: &[String],
+        is_restricted: bool,
+        out: OwnedFd,
+    ) -> Result<(), String> {
+        let child = flare::start_collectors(names, is_restricted, out)
             .map_err(|error| format!("the process that collects cannot be started: {error}"))?;
         self.running = Some((child, Instant::now()));
         Ok(())
@@ -50,8 +55,9 @@ impl Collecting {
 impl Drop for Collecting {
     fn drop(&mut self) {
         if let Some((child, _)) = &mut self.running {
+            // One that waits for a device stays behind; whoever is pid 1 reaps it.
             let _ = child.kill();
-            let _ = child.wait();
+            let _ = child.try_wait();
         }
     }
 }

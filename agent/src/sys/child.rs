@@ -1,24 +1,30 @@
 //! Work in a forked child, for what would change or could hang this process.
 //!
 //! The work enters as a closure with a pipe to write to; the bytes that it wrote leave. The child
-//! has until a deadline, is killed when it is late or says too much, and is always reaped.
+//! has until a deadline, is killed when it is late or says too much, and is reaped, unless the kernel
+//! does not let go of it.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::{kill, Signal};
-use nix::sys::wait::waitpid;
+use nix::sys::wait::{waitpid, WaitPidFlag, WaitStatus};
 use nix::unistd::{fork, pipe2, ForkResult, Pid};
 
 use super::{lifeline, process};
 
 /// Bytes that are read at once.
 const PIECE: usize = 16 << 10;
+/// How long a child that is done, or was killed, may take to be gone.
+const GRACE: Duration = Duration::from_secs(2);
+/// Between two looks whether it is.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Does `work` in a child and returns what it wrote, at most `limit` bytes.
 ///
@@ -46,7 +52,7 @@ pub fn output_of(
                 // It has not been reaped, so the number is still its own.
                 let _ = kill(child, Signal::SIGKILL);
             }
-            reap(child);
+            reap(child, Instant::now() + GRACE);
             result
         }
     }
@@ -101,11 +107,17 @@ fn wait_readable(output: &File, deadline: Instant) -> io::Result<()> {
     }
 }
 
-/// Waits for the end of a child that has closed its pipe or was killed. It can last as long as the
-/// kernel keeps the child in a call that no signal ends.
-fn reap(child: Pid) {
-    // Somebody who collects all children may have been faster.
-    while waitpid(child, None) == Err(Errno::EINTR) {}
+/// Waits for the end of a child that has closed its pipe or was killed. One that the kernel keeps
+/// in a call that no signal ends is left to whoever is pid 1 after us.
+fn reap(child: Pid, deadline: Instant) {
+    loop {
+        match waitpid(child, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) if Instant::now() < deadline => sleep(PAUSE),
+            Err(Errno::EINTR) => {}
+            // Somebody who collects all children may have been faster.
+            _ => return,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,8 +2,10 @@
 //!
 //! Both roles are asked over their command sockets, each within a limit of time; replies become
 //! [`Asked::pieces`], files of the archive in memory. A role that does not answer once is not asked
-//! again. Nothing is on disk while this waits.
+//! again. Nothing is on disk while this waits, and what may hang does so in a child.
 
+use std::fs::File;
+use std::io::Write;
 use std::time::Duration;
 
 use serde_json::{json, Map, Value};
@@ -13,9 +15,15 @@ use crate::cli::{client, config, policy, status};
 use crate::config::Settings;
 use crate::flare::environment;
 use crate::forward::metrics;
+use crate::sys::child;
 
 /// A loop that is alive answers at once.
 const LIMIT: Duration = Duration::from_secs(5);
+/// The report on the policies.
+const POLICIES: &str = "policy-check.json";
+/// How long loading the policies may take, and how long the report may be.
+const CHECK: Duration = Duration::from_secs(10);
+const LONGEST_CHECK: usize = 16 << 20;
 /// How long a self-test may take here.
 const SELF_TEST: Duration = Duration::from_secs(20);
 
@@ -63,9 +71,8 @@ impl Asked {
             Ok(_) => asked.ask_probe(settings),
             Err(error) => asked.notes.push(format!("system-probe: {error}")),
         }
-        if !asked.has("policy-check.json") {
-            let rules = policy::load_from(&settings.policies_dir(), settings);
-            asked.add("policy-check.json", policy::check_json(&rules));
+        if !asked.has(POLICIES) {
+            asked.check_policies(settings);
         }
         asked.add_environment(environment.as_ref());
         asked.add_configuration(settings, config);
@@ -81,12 +88,25 @@ impl Asked {
         self.pieces.push((name, text.into_bytes()));
     }
 
+    /// Loads the policies as system-probe would; their files may lie where nobody answers.
+    fn check_policies(&mut self, settings: &Settings) {
+        let mut check = |out: &mut File| {
+            let rules = policy::load_from(&settings.policies_dir(), settings);
+            // Without the parent there is nobody to tell.
+            let _ = out.write_all(policy::check_json(&rules).as_bytes());
+        };
+        match child::output_of(&mut check, LONGEST_CHECK, CHECK) {
+            Ok(report) => self.pieces.push((POLICIES, report)),
+            Err(error) => self.notes.push(format!("{POLICIES}: {error}")),
+        }
+    }
+
     /// What only system-probe knows.
     fn ask_probe(&mut self, settings: &Settings) {
         let socket = settings.command_socket();
         let questions = [
             ("diagnosis.json", "diagnosis", "diagnosis", LIMIT),
-            ("policy-check.json", "loaded_policies", "check", LIMIT),
+            (POLICIES, "loaded_policies", "check", LIMIT),
             ("self-test.json", "self_test", "", SELF_TEST),
         ];
         for (name, command, member, limit) in questions {
@@ -103,7 +123,7 @@ impl Asked {
                     let told = json!({ "ok": false, "error": sentence });
                     self.add(name, format!("{told:#}\n"));
                 }
-                Err(error) => self.notes.push(format!("{name}: {error}")),
+                Err(error) => return self.notes.push(format!("{name}: {error}")),
             }
         }
         match recent::events(&settings.event_socket(), LIMIT) {

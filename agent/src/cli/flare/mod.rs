@@ -24,7 +24,7 @@ use super::{client, print, settings};
 use crate::config::load::{AGENT_FILES, DIRECTORY, PROBE_FILE};
 use crate::config::{keys, Settings};
 use crate::flare::upload::Upload;
-use crate::flare::{list, Archive, Error, Gathering, Place, Sources};
+use crate::flare::{list, Archive, Configuration, Error, Gathering, Place, Sources};
 use crate::forward::delivery;
 use crate::resolve::host;
 use crate::scrub::Scrubber;
@@ -149,10 +149,11 @@ fn finish(
         None => Exit::Success,
         Some(error) => {
             print::error(&error);
-            let again = retry(arguments, wish, archive);
-            dialogue.say(&format!(
-                "The archive is kept. To send it again:\n  {again}"
-            ));
+            if archive.exists() {
+                let again = retry(arguments, wish, archive);
+                let kept = "The archive is kept. To send it again:";
+                dialogue.say(&format!("{kept}\n  {again}"));
+            }
             Exit::Failure
         }
     }
@@ -234,9 +235,14 @@ fn build(
         progress: &mut |name| dialogue.progress(name),
     };
     gathering.run(&mut archive)?;
-    let path = archive.finish()?;
+    let result = archive.finish();
+    // The archive is there now; that it is not wanted any more comes too late.
+    while signals
+        .as_ref()
+        .is_some_and(|signals| signals.next().is_some())
+    {}
     signals::unblock_all();
-    Ok(path)
+    result
 }
 
 /// Directories for the archive, the first choice first.
@@ -267,30 +273,38 @@ fn sources(arguments: &Arguments, settings: &Settings, processes: Vec<(String, u
         output: PathBuf::from(settings.text(&keys::OUTPUTS_FILE_PATH)),
         spool: settings.run_path().join(delivery::DIRECTORY),
         processes,
+        is_restricted: false,
     }
 }
 
 /// The configuration files in use, and the usual ones beside the first of them.
-fn configuration(arguments: &Arguments) -> Vec<(String, PathBuf)> {
-    let mut files = arguments.paths(&CFGPATH);
-    let beside = files.first().and_then(|first| first.parent());
+fn configuration(arguments: &Arguments) -> Vec<Configuration> {
+    let mut named = arguments.paths(&CFGPATH);
+    let beside = named.first().and_then(|first| first.parent());
     let directory = beside.map_or_else(|| PathBuf::from(DIRECTORY), Path::to_owned);
-    files.extend(arguments.paths(&SYSPROBE_CONFIG));
-    for name in AGENT_FILES.iter().chain([&PROBE_FILE]) {
-        let is_given = files
-            .iter()
-            .any(|file| file.file_name() == Some(OsStr::new(name)));
-        if !is_given {
-            files.push(directory.join(name));
-        }
-    }
-    let name = |path: &PathBuf| {
-        path.file_name()
+    named.extend(arguments.paths(&SYSPROBE_CONFIG));
+    let usual = AGENT_FILES.iter().chain([&PROBE_FILE]);
+    let usual = usual.filter(|name| {
+        let mut names = named.iter().filter_map(|file| file.file_name());
+        !names.any(|known| known == OsStr::new(name))
+    });
+    let usual: Vec<PathBuf> = usual.map(|name| directory.join(name)).collect();
+    let file = |path: PathBuf, is_named| {
+        let name = path
+            .file_name()
             .unwrap_or_default()
             .to_string_lossy()
-            .into_owned()
+            .into_owned();
+        Configuration {
+            name,
+            path,
+            is_named,
+        }
     };
-    files.into_iter().map(|path| (name(&path), path)).collect()
+    let named = named.into_iter().map(|path| file(path, true));
+    named
+        .chain(usual.into_iter().map(|path| file(path, false)))
+        .collect()
 }
 
 /// The command that sends this archive, for a shell.

@@ -68,7 +68,7 @@ fn the_manifest_is_that_of_the_files() {
     );
     let files = contents(&path);
     assert_eq!(files["host_1/a.log"], b"with ********\n");
-    assert_eq!(files["host_1/a.log-2"], b"the same name\n");
+    assert_eq!(files["host_1/a-2.log"], b"the same name\n");
     assert_eq!(files["host_1/flare_creation.log"], b"one two\n");
     assert!(files["host_1/permissions.log"].ends_with(b"0600 0:0 /x\n"));
     let manifest: Value = serde_json::from_slice(&files["host_1/manifest.json"]).unwrap();

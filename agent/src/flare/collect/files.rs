@@ -7,11 +7,11 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::Sources;
+use super::{Configuration, Sources};
 use crate::flare::stream::Writer;
 use crate::sys::beneath::{list_beneath, open_beneath, open_regular};
 
@@ -29,16 +29,34 @@ const DEEPEST: usize = 8;
 /// Bytes that are copied at once.
 const PIECE: usize = 32 << 10;
 
-/// The configuration files that are in use. They are named by the user, so links are followed.
+/// The configuration files that are in use. Of those that the user has named, links are followed.
 pub(super) fn configuration(sources: &Sources, out: &mut Writer<'_>) -> io::Result<()> {
-    for (name, path) in &sources.configuration {
-        match open_regular(path) {
+    for Configuration {
+        name,
+        path,
+        is_named,
+    } in &sources.configuration
+    {
+        let opened = match is_named {
+            true => open_regular(path),
+            false => open_in_its_directory(path),
+        };
+        match opened {
             Ok(file) => copy(&format!("etc/{name}"), path, file, CONFIGURATION, out)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => out.note(&format!("{}: {error}", path.display()))?,
         }
     }
     Ok(())
+}
+
+/// Opens a file that others may have put a link in the place of, which is not to lead anywhere.
+fn open_in_its_directory(path: &Path) -> io::Result<File> {
+    let (parent, name) = path
+        .parent()
+        .zip(path.file_name())
+        .ok_or(io::ErrorKind::NotFound)?;
+    open_beneath(parent, Path::new(name))
 }
 
 /// The policies, and the rules of compliance where another agent has some.
@@ -67,7 +85,7 @@ fn is_log(name: &str) -> bool {
 pub(super) fn output(sources: &Sources, out: &mut Writer<'_>) -> io::Result<()> {
     let path = &sources.output;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    match open_regular(path) {
+    match open_in_its_directory(path) {
         Ok(file) => copy(&format!("outputs/{name}"), path, file, OUTPUT, out),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => out.note(&format!("{}: {error}", path.display())),
@@ -101,13 +119,12 @@ fn directory(
     out: &mut Writer<'_>,
 ) -> io::Result<()> {
     let mut found = Vec::new();
-    if let Err(error) = walk(path, &PathBuf::new(), 0, &mut found) {
+    if let Err(error) = walk(path, &PathBuf::new(), wanted, &mut found) {
         return match error.kind() {
             io::ErrorKind::NotFound => Ok(()),
             _ => out.note(&format!("{}: {error}", path.display())),
         };
     }
-    found.sort();
     if found.len() >= MOST_FILES {
         let sentence = format!(
             "{}: only {MOST_FILES} of its files are looked at",
@@ -116,10 +133,6 @@ fn directory(
         out.note(&sentence)?;
     }
     for below in found {
-        let name = below.file_name().unwrap_or_default().to_string_lossy();
-        if !wanted(&name) {
-            continue;
-        }
         let whole = path.join(&below);
         let inside = format!("{folder}/{}", below.to_string_lossy());
         match open_beneath(path, &below) {
@@ -130,24 +143,27 @@ fn directory(
     Ok(())
 }
 
-/// The paths of what is in a directory and below it, as far as it is no directory.
-fn walk(root: &Path, below: &Path, depth: usize, found: &mut Vec<PathBuf>) -> io::Result<()> {
-    for (name, is_directory) in list_beneath(root, below)? {
-        if found.len() >= MOST_FILES {
-            break;
+/// The paths of the wanted files in a directory, and then of those below it.
+fn walk(
+    root: &Path,
+    below: &Path,
+    wanted: &dyn Fn(&str) -> bool,
+    found: &mut Vec<PathBuf>,
+) -> io::Result<()> {
+    let mut entries = list_beneath(root, below)?;
+    // Kubernetes keeps the files of a volume in hidden directories, with links to them.
+    entries.retain(|(name, _)| !is_hidden(name));
+    entries.sort();
+    let (directories, files): (Vec<_>, Vec<_>) = entries.into_iter().partition(|one| one.1);
+    for (name, _) in files {
+        if found.len() < MOST_FILES && wanted(&name.to_string_lossy()) {
+            found.push(below.join(name));
         }
-        // Kubernetes keeps the files of a volume in hidden directories, with links to them.
-        if is_hidden(&name) {
-            continue;
-        }
-        let path = below.join(&name);
-        match is_directory {
-            true if depth < DEEPEST => {
-                // One that cannot be read costs its own files only.
-                let _ = walk(root, &path, depth + 1, found);
-            }
-            true => {}
-            false => found.push(path),
+    }
+    for (name, _) in directories {
+        if found.len() < MOST_FILES && below.components().count() < DEEPEST {
+            // One that cannot be read costs its own files only.
+            let _ = walk(root, &below.join(name), wanted, found);
         }
     }
     Ok(())
@@ -172,29 +188,58 @@ fn copy(
     let (mode, owner, group) = (found.mode() & 0o7777, found.uid(), found.gid());
     out.permissions(&format!("{mode:04o} {owner}:{group} {}", path.display()))?;
     out.file(name, limit);
+    let mut from = BufReader::with_capacity(PIECE, &mut file);
     if found.len() > limit {
         let sentence = format!("{}: only its last {limit} bytes are here", path.display());
         out.note(&sentence)?;
-        if let Err(error) = file.seek(SeekFrom::Start(found.len() - limit)) {
-            return out.note(&format!("{}: {error}", path.display()));
+        let start = from.seek(SeekFrom::Start(found.len() - limit));
+        match start.and_then(|_| past_the_cut(&mut from)) {
+            Ok(first) => out.write_all(&first)?,
+            Err(error) => return out.note(&format!("{}: {error}", path.display())),
         }
     }
-    // A file that grows meanwhile is read as far as it was long.
-    pour(name, &mut file.take(limit), out)
+    pour(name, &mut from, out).map(drop)
 }
 
-/// Copies what can be read.
-pub(super) fn pour(name: &str, from: &mut dyn Read, out: &mut Writer<'_>) -> io::Result<()> {
+/// Passes over what a reader that comes into the middle of a text cannot know to be a secret: the
+/// rest of a line, and lines that may be the rest of a key in PEM. The first line behind these.
+fn past_the_cut(from: &mut dyn BufRead) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    let mut next = || {
+        line.clear();
+        (&mut *from).take(LOG).read_until(b'\n', &mut line)?;
+        Ok::<_, io::Error>(line.clone())
+    };
+    next()?;
+    loop {
+        let line = next()?;
+        let text = line.trim_ascii();
+        let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
+        if text.starts_with(b"-----END ") {
+            return next();
+        }
+        if line.is_empty() || !text.iter().all(is_base64) {
+            return Ok(line);
+        }
+    }
+}
+
+/// Copies what can be read, and says whether that was all.
+pub(super) fn pour(name: &str, from: &mut dyn Read, out: &mut Writer<'_>) -> io::Result<bool> {
     let mut piece = vec![0; PIECE];
     while !out.is_cut() {
         match from.read(&mut piece) {
-            Ok(0) => return Ok(()),
+            Ok(0) => return Ok(true),
             Ok(read) => out.write_all(piece.get(..read).unwrap_or_default())?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return out.note(&format!("{name}: reading ended early: {error}")),
+            Err(error) => {
+                out.note(&format!("{name}: reading ended early: {error}"))?;
+                return Ok(false);
+            }
         }
     }
-    out.note(&format!("{name}: it is longer than what is here"))
+    out.note(&format!("{name}: it is longer than what is here"))?;
+    Ok(false)
 }
 
 #[cfg(test)]
@@ -295,14 +340,24 @@ mod tests {
     #[test]
     fn of_a_long_file_the_end_is_kept() {
         let path = std::env::temp_dir().join(format!("flare-long-{}", std::process::id()));
-        fs::write(&path, "0123456789").unwrap();
-        let file = File::open(&path).unwrap();
-        let frames = collected(|out| copy("logs/x.log", &path, file.try_clone()?, 4, out));
-        assert!(
-            frames.contains(&Frame::Data(b"6789".to_vec())),
-            "{frames:?}"
-        );
-        assert!(notes(&frames).contains("last 4 bytes"));
+        let key = "-----BEGIN PRIVATE KEY-----\nMIIB\nQUJD\n-----END PRIVATE KEY-----\n";
+        let cases = [
+            ("a one\na two\na three\n".to_owned(), 12, "a three\n"),
+            ("password=hidden\nthe last\n".to_owned(), 14, "the last\n"),
+            (format!("{key}it is after\n"), 45, "it is after\n"),
+            (format!("{key}it is after\n"), 20, "it is after\n"),
+            ("a long line without an end".to_owned(), 9, ""),
+        ];
+        for (text, limit, expected) in cases {
+            fs::write(&path, &text).unwrap();
+            let frames = collected(|out| copy("logs/x.log", &path, File::open(&path)?, limit, out));
+            let data = frames.iter().filter_map(|frame| match frame {
+                Frame::Data(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+                _ => None,
+            });
+            assert_eq!(data.collect::<String>(), expected, "{text}");
+            assert!(notes(&frames).contains(&format!("last {limit} bytes")));
+        }
         fs::remove_file(&path).unwrap();
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -220,10 +220,14 @@ pub(super) fn mountinfo(_: &Sources, out: &mut Writer<'_>) -> io::Result<()> {
         4 * MIB,
         out,
     )
+    .map(drop)
 }
 
 /// The kernel's log.
-pub(super) fn dmesg(_: &Sources, out: &mut Writer<'_>) -> io::Result<()> {
+pub(super) fn dmesg(sources: &Sources, out: &mut Writer<'_>) -> io::Result<()> {
+    if sources.is_restricted && is_set("/proc/sys/kernel/dmesg_restrict") {
+        return out.note("dmesg: kernel.dmesg_restrict is set; run this as root");
+    }
     match kernel_log::read() {
         Ok(log) => {
             out.file("dmesg", 4 * MIB);
@@ -249,8 +253,8 @@ pub(super) fn tracefs(_: &Sources, out: &mut Writer<'_>) -> io::Result<()> {
                 writeln!(out, "(this kernel does not show it to root: {error})")?;
             }
             file => {
-                copy(name, file, 12 * MIB, out)?;
-                if out.is_empty() {
+                let is_whole = copy(name, file, 12 * MIB, out)?;
+                if is_whole && out.is_empty() {
                     writeln!(out, "(the kernel has none)")?;
                 }
             }
@@ -259,9 +263,24 @@ pub(super) fn tracefs(_: &Sources, out: &mut Writer<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// The symbols of the kernel.
-pub(super) fn kallsyms(_: &Sources, out: &mut Writer<'_>) -> io::Result<()> {
-    copy("kallsyms", open(Path::new("/proc/kallsyms")), 24 * MIB, out)
+/// The symbols of the kernel. Their addresses are root's to know, as the kernel has it.
+pub(super) fn kallsyms(sources: &Sources, out: &mut Writer<'_>) -> io::Result<()> {
+    const NAME: &str = "kallsyms";
+    match open(Path::new("/proc/kallsyms")) {
+        Ok(file) if sources.is_restricted => {
+            out.file(NAME, 24 * MIB);
+            for line in BufReader::new(file).lines().map_while(Result::ok) {
+                let (address, rest) = line.split_once(' ').unwrap_or(("", &line));
+                writeln!(out, "{} {rest}", "0".repeat(address.len()))?;
+            }
+            Ok(())
+        }
+        file => copy(NAME, file, 24 * MIB, out).map(drop),
+    }
+}
+
+fn is_set(switch: &str) -> bool {
+    read_limited(Path::new(switch), SHORT).is_ok_and(|value| value.trim_ascii() != b"0")
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -271,14 +290,14 @@ fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Copies a file of the kernel, or notes why it cannot be.
-fn copy(name: &str, file: io::Result<File>, limit: u64, out: &mut Writer<'_>) -> io::Result<()> {
+/// Copies a file of the kernel, or notes why it cannot be; says whether all of it was copied.
+fn copy(name: &str, file: io::Result<File>, limit: u64, out: &mut Writer<'_>) -> io::Result<bool> {
     match file {
         Ok(mut file) => {
             out.file(name, limit);
             super::files::pour(name, &mut file, out)
         }
-        Err(error) => out.note(&format!("{name}: {error}")),
+        Err(error) => out.note(&format!("{name}: {error}")).map(|()| false),
     }
 }
 

@@ -19,8 +19,8 @@ use super::stream::Writer;
 /// Where the files of this agent are, and who runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sources {
-    /// Configuration files: what each is called in the archive, and where it is.
-    pub configuration: Vec<(String, PathBuf)>,
+    /// Configuration files.
+    pub configuration: Vec<Configuration>,
     /// Directories of log files.
     pub logs: Vec<PathBuf>,
     /// Directory of policies.
@@ -33,13 +33,26 @@ pub struct Sources {
     pub spool: PathBuf,
     /// Processes of the agent: role and pid.
     pub processes: Vec<(String, u32)>,
+    /// Whether who gets this may not see all that root may.
+    pub is_restricted: bool,
+}
+
+/// A configuration file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Configuration {
+    /// What it is called in the archive.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether the user has named it, rather than that it is where such files usually are.
+    pub is_named: bool,
 }
 
 /// Who can collect something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum By {
-    /// Root, on the host: system-probe if it answers. Such collectors use no [`Sources`], so that
-    /// nobody can have a file read to him that he may not read.
+    /// Root, on the host: system-probe if it answers. Such collectors use no path of [`Sources`],
+    /// so that nobody can have a file read to him that he may not read.
     Root,
     /// Whoever wants the archive.
     User,

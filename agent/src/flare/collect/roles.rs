@@ -1,5 +1,6 @@
 //! The processes of the agent: what they use and what they may use.
 
+use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -51,8 +52,12 @@ pub(super) fn processes(sources: &Sources, out: &mut Writer<'_>) -> io::Result<(
     for (role, pid) in known {
         let process = PathBuf::from(format!("/proc/{pid}"));
         writeln!(out, "= {role}, pid {pid}")?;
-        if !process.exists() {
-            writeln!(out, "(it is not seen from here)")?;
+        if !is_ours(&process) {
+            writeln!(
+                out,
+                "(it is not seen from here, or this number is another's here)"
+            )?;
+            continue;
         }
         for name in OF_PROCESS {
             value(&process.join(name), out)?;
@@ -63,6 +68,14 @@ pub(super) fn processes(sources: &Sources, out: &mut Writer<'_>) -> io::Result<(
         }
     }
     Ok(())
+}
+
+/// Whether this is a process of the agent: numbers are others in another pid namespace.
+fn is_ours(process: &Path) -> bool {
+    let program = std::fs::read_link(process.join("exe"));
+    let own = std::fs::read_link("/proc/self/exe");
+    let name = |path: &PathBuf| path.file_name().map(OsStr::to_owned);
+    program.is_ok_and(|program| own.is_ok_and(|own| name(&program) == name(&own)))
 }
 
 /// The cgroup of a line `id:controllers:path` (cgroups(7)).

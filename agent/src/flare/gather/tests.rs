@@ -79,12 +79,45 @@ fn a_collector_that_hangs_is_given_up_with_what_it_gave() {
     let (files, left) = taken("hung", Duration::from_millis(100), true, |out, _| {
         out.begin("kernel").unwrap();
         out.file("kernel.txt", 100);
-        out.write_all(b"one").unwrap();
+        out.write_all(b"one\npassword=hid").unwrap();
     });
-    assert_eq!(files["h/kernel.txt"], "one");
+    assert_eq!(
+        files["h/kernel.txt"], "one\n",
+        "half a line may be half a secret"
+    );
     let log = &files["h/flare_creation.log"];
     assert!(log.contains("kernel: given up: it took too long"), "{log}");
     assert_eq!(left, ["btf"], "it is not tried again");
+}
+
+#[test]
+fn of_a_file_that_was_cut_whole_lines_are_kept() {
+    let (files, _) = taken("cut", LONG, false, |out, _| {
+        out.begin("kernel").unwrap();
+        out.file("kernel.txt", 9);
+        out.write_all(b"on").unwrap();
+        out.write_all(b"e\ntwo\nthree\n").unwrap();
+        out.file("other.txt", 100);
+        out.write_all(b"four").unwrap();
+        out.end().unwrap();
+    });
+    assert_eq!(files["h/kernel.txt"], "one\ntwo\n");
+    assert_eq!(files["h/other.txt"], "four");
+}
+
+#[test]
+fn nobody_begins_twice() {
+    let (files, left) = taken("twice", LONG, false, |out, _| {
+        for text in [b"one\n", b"two\n"] {
+            out.begin("kernel").unwrap();
+            out.file("kernel.txt", 9);
+            out.write_all(text).unwrap();
+            out.end().unwrap();
+        }
+    });
+    assert_eq!(files["h/kernel.txt"], "one\n");
+    assert!(!files.contains_key("h/kernel-2.txt"));
+    assert_eq!(left, ["btf"]);
 }
 
 #[test]
@@ -92,10 +125,10 @@ fn what_is_no_frame_ends_it() {
     let (files, left) = taken("broken", LONG, false, |out, raw| {
         out.begin("kernel").unwrap();
         out.file("kernel.txt", 100);
-        out.write_all(b"one").unwrap();
-        raw.write_all(b"x\0\0\0\0").unwrap();
+        out.write_all(b"one\n").unwrap();
+        raw.write_all(b"z\0\0\0\0").unwrap();
     });
-    assert_eq!(files["h/kernel.txt"], "one");
+    assert_eq!(files["h/kernel.txt"], "one\n");
     assert!(files["h/flare_creation.log"].contains("no known kind"));
     assert_eq!(left, ["btf"]);
     let (files, _) = taken("early", LONG, false, |out, _| out.begin("kernel").unwrap());

@@ -70,6 +70,8 @@ pub(super) struct Agent {
     gates: Gates,
     filters_in_kernel: bool,
     collecting: Collecting,
+    /// The last diagnosis, and when it was made.
+    diagnosis: (Option<Instant>, String),
     /// The processes that we have started, as far as the kernel was told of them.
     ignored: [Option<u32>; children::KINDS],
     started: Instant,
@@ -142,6 +144,7 @@ impl Agent {
             gates: Gates::default(),
             filters_in_kernel: settings.flag(&keys::ENABLE_KERNEL_FILTERS),
             collecting: Collecting::default(),
+            diagnosis: (None, String::new()),
             ignored: [None; children::KINDS],
             self_test,
             waiting: Vec::new(),

@@ -1,6 +1,7 @@
 //! How the loop takes connections in and answers commands.
 
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use mio::event::Source;
 use serde_json::{json, Value};
@@ -16,10 +17,16 @@ use crate::probe::status::{self, View};
 use crate::probe::subscribers::Subscribers;
 use crate::probe::unix_now;
 
-/// The descriptor of a stream that its reader and writer may wait at.
+/// How long a peer that is collected for may not read.
+const UNREAD: Duration = Duration::from_secs(20);
+/// How long a diagnosis stands.
+const DIAGNOSIS: Duration = Duration::from_secs(5);
+
+/// The descriptor of a stream that its writer may wait at, for a while.
 fn blocking(stream: mio::net::UnixStream) -> std::io::Result<OwnedFd> {
     let stream = std::os::unix::net::UnixStream::from(stream);
     stream.set_nonblocking(false)?;
+    stream.set_write_timeout(Some(UNREAD))?;
     Ok(OwnedFd::from(stream))
 }
 
@@ -59,9 +66,8 @@ impl Agent {
                 self.commands.reply(peer, &reply);
             }
             Command::Diagnosis => {
-                let processes = &self.pipeline.resolver.processes;
-                let reply = diagnosis::reply(self.probes.refusals(), processes, unix_now());
-                self.commands.reply(peer, &reply);
+                self.diagnose();
+                self.commands.reply(peer, &self.diagnosis.1);
             }
             Command::LoadedPolicies => {
                 let check = filters::report(&self.pipeline.rules);
@@ -96,6 +102,19 @@ impl Agent {
         }
     }
 
+    /// Makes the diagnosis, unless there is one: it takes a walk through all processes.
+    fn diagnose(&mut self) {
+        if self
+            .diagnosis
+            .0
+            .is_none_or(|made| made.elapsed() >= DIAGNOSIS)
+        {
+            let processes = &self.pipeline.resolver.processes;
+            let reply = diagnosis::reply(self.probes.refusals(), processes, unix_now());
+            self.diagnosis = (Some(Instant::now()), reply);
+        }
+    }
+
     /// Hands a peer over to a process that collects for it.
     fn collect(&mut self, peer: usize, collectors: &[String]) {
         if self.collecting.pid().is_some() {
@@ -106,12 +125,13 @@ impl Agent {
         let Some(connection) = self.commands.take(peer) else {
             return;
         };
+        let is_restricted = !connection.credentials.is_owner();
         let mut stream = connection.into_stream();
         let handed_over = stream
             .deregister(self.poll.registry())
             .map_err(|error| error.to_string())
             .and_then(|()| blocking(stream).map_err(|error| error.to_string()))
-            .and_then(|stream| self.collecting.start(collectors, stream));
+            .and_then(|stream| self.collecting.start(collectors, is_restricted, stream));
         match handed_over {
             Ok(()) => self.ignore_children(),
             Err(sentence) => log::warn!("nothing is collected for a flare: {sentence}"),
