@@ -34,15 +34,30 @@ use worker::Order;
 /// writes their frames to `out`. For system-probe: the files that it reads are the same whoever
 /// asks, but who `is_restricted` does not get what the kernel shows to root only.
 pub fn start_collectors(names: &[String], is_restricted: bool, out: OwnedFd) -> io::Result<Child> {
-    let is_meant = |name: &str| names.iter().any(|asked| asked == name);
-    let of_root = COLLECTORS.iter().filter(|one| one.by == By::Root);
-    let names = of_root.map(|one| one.name).filter(|name| is_meant(name));
     let order = Order {
-        collectors: names.map(str::to_owned).collect(),
+        collectors: of_root(names).map(str::to_owned).collect(),
         sources: Sources {
             is_restricted,
             ..Sources::default()
         },
     };
     gather::start_worker(&order, out)
+}
+
+/// The names among these that are of collectors for root, each once.
+fn of_root(names: &[String]) -> impl Iterator<Item = &'static str> + '_ {
+    let of_root = COLLECTORS.iter().filter(|one| one.by == By::Root);
+    let known = of_root.map(|one| one.name);
+    known.filter(|known| names.iter().any(|name| name == known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_has_each_collector_of_root_once() {
+        let asked = ["kallsyms", "logs", "kallsyms", "x", "btf"].map(str::to_owned);
+        assert_eq!(of_root(&asked).collect::<Vec<_>>(), ["btf", "kallsyms"]);
+    }
 }

@@ -271,7 +271,8 @@ pub(super) fn kallsyms(sources: &Sources, out: &mut Writer<'_>) -> io::Result<()
             out.file(NAME, 24 * MIB);
             for line in BufReader::new(file).lines().map_while(Result::ok) {
                 let (address, rest) = line.split_once(' ').unwrap_or(("", &line));
-                writeln!(out, "{} {rest}", "0".repeat(address.len()))?;
+                let line = format!("{} {rest}\n", "0".repeat(address.len()));
+                out.write_all(line.as_bytes())?;
             }
             Ok(())
         }
@@ -304,6 +305,31 @@ fn copy(name: &str, file: io::Result<File>, limit: u64, out: &mut Writer<'_>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flare::stream::Frame;
+
+    #[test]
+    fn addresses_of_the_kernel_are_roots_to_know() {
+        let sources = Sources {
+            is_restricted: true,
+            ..Sources::default()
+        };
+        let mut bytes = Vec::new();
+        kallsyms(&sources, &mut Writer::new(&mut bytes)).unwrap();
+        let mut rest = bytes.as_slice();
+        let mut text = Vec::new();
+        while let Some(frame) = Frame::read(&mut rest).unwrap() {
+            if let Frame::Data(data) = frame {
+                text.extend(data);
+            }
+        }
+        let text = String::from_utf8(text).unwrap();
+        let zeros = |line: &str| line.trim_start_matches('0').starts_with(' ');
+        assert!(
+            text.lines().all(zeros) && text.contains(" T "),
+            "{:?}",
+            text.get(..200)
+        );
+    }
 
     #[test]
     fn the_header_of_btf_is_told_in_words() {
