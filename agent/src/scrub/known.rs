@@ -69,7 +69,9 @@ impl Known {
 
     fn put(&mut self, text: String, show: Show, is_encoded: bool) {
         let is_new = !self.0.iter().any(|known| known.text == text);
-        let is_long = text.chars().count() >= SHORTEST;
+        // Asterisks are in every mask.
+        let is_stars = text.bytes().all(|byte| byte == b'*');
+        let is_long = text.chars().count() >= SHORTEST && !is_stars;
         if is_new && is_long && self.0.len() < MOST_FORMS {
             self.0.push(Form {
                 text,

@@ -45,6 +45,12 @@ const MOST_ROUNDS: usize = 16;
 const CACHE: usize = 512 * 1024;
 /// The most bytes that patterns of the configuration may take when compiled.
 const PATTERN_SIZE: usize = 256 * 1024;
+/// Patterns that the configuration may add.
+const MOST_PATTERNS: usize = 256;
+/// How many times as long as a line, and [`SHORT`] more, its masked form may become.
+const MOST_GROWTH: usize = 64;
+/// Bytes that a line may be taken for longer than it is where growth is bounded.
+const SHORT: usize = 64;
 /// Names that the configuration may add.
 const MOST_NAMES: usize = 256;
 /// Bytes of such a name at most.
@@ -124,22 +130,10 @@ impl Scrubber {
                 names.push(name);
             }
         }
-        let key = &keys::SCRUBBER_ADDITIONAL_PATTERNS;
-        let mut usable: Vec<String> = Vec::new();
-        let mut compiled = None;
-        for pattern in settings.list(key) {
-            usable.push(pattern.clone());
-            match patterns(&usable) {
-                Ok(regex) => compiled = regex,
-                Err(error) => {
-                    usable.pop();
-                    warnings.push(format!("{}: {error}", key.name));
-                }
-            }
-        }
+        let patterns = usable_patterns(settings, &mut warnings);
         let mut scrubber = Scrubber {
             rules: rules(&names)?,
-            patterns: compiled,
+            patterns,
             known: Known::default(),
         };
         scrubber.add_secrets(settings.secrets());
@@ -172,6 +166,9 @@ impl Scrubber {
                 return (clean, replaced);
             };
             replaced += changes;
+            if next.len() > MOST_GROWTH * (line.len() + SHORT) {
+                break;
+            }
             clean = Cow::Owned(next);
         }
         (Cow::Borrowed(MASK), replaced.max(1))
@@ -305,30 +302,70 @@ fn name_pattern(name: &str) -> String {
     pattern
 }
 
-/// The patterns of the configuration as one automaton; none without any.
-fn patterns(texts: &[String]) -> Result<Option<Regex>, Error> {
-    let build = |texts: &[String]| {
-        let config = Config::new()
-            .nfa_size_limit(Some(PATTERN_SIZE))
-            .hybrid_cache_capacity(CACHE);
-        let built = Regex::builder().configure(config).build_many(texts);
-        built.map_err(|error| reason(&error))
-    };
-    for text in texts {
-        let refused = |reason| Error::Pattern {
-            pattern: text.clone(),
-            reason,
-        };
-        let regex = build(std::slice::from_ref(text)).map_err(refused)?;
-        if regex.is_match("") {
-            return Err(refused("it matches every line".to_owned()));
+/// Those patterns of the configuration that can be used, with a sentence for each of the others.
+fn usable_patterns(settings: &Settings, warnings: &mut Vec<String>) -> Option<Regex> {
+    let key = &keys::SCRUBBER_ADDITIONAL_PATTERNS;
+    let mut usable: Vec<String> = Vec::new();
+    for pattern in settings.list(key) {
+        if usable.len() >= MOST_PATTERNS {
+            warnings.push(format!(
+                "{}: patterns are left out; give {MOST_PATTERNS} at most",
+                key.name
+            ));
+            break;
+        }
+        match check_pattern(pattern) {
+            Ok(()) => usable.push(pattern.clone()),
+            Err(error) => warnings.push(format!("{}: {error}", key.name)),
         }
     }
-    let together = (!texts.is_empty()).then(|| build(texts)).transpose();
-    together.map_err(|reason| Error::Pattern {
+    // Each is small enough, but all together may not be.
+    loop {
+        match together(&usable) {
+            Ok(regex) => return regex,
+            Err(reason) => {
+                let pattern = usable.pop()?;
+                let error = Error::Pattern { pattern, reason };
+                warnings.push(format!("{}: {error}", key.name));
+            }
+        }
+    }
+}
+
+/// These patterns as one automaton; none without any.
+fn patterns(texts: &[String]) -> Result<Option<Regex>, Error> {
+    texts.iter().try_for_each(|text| check_pattern(text))?;
+    together(texts).map_err(|reason| Error::Pattern {
         pattern: texts.join("` and `"),
         reason,
     })
+}
+
+/// Whether a pattern can be used. One that matches a part of a mask would find something to mask
+/// in each mask that it has put, without an end.
+fn check_pattern(text: &str) -> Result<(), Error> {
+    let refused = |reason| Error::Pattern {
+        pattern: text.to_owned(),
+        reason,
+    };
+    let regex = together(&[text.to_owned()]).map_err(refused)?;
+    let found = |text: &str| regex.as_ref()?.find(text).map(|found| found.range());
+    if found("").is_some() {
+        return Err(refused("it matches every line".to_owned()));
+    }
+    if found(MASK).is_some_and(|range| range != (0..MASK.len())) {
+        return Err(refused("it matches what stands for secrets".to_owned()));
+    }
+    Ok(())
+}
+
+/// Patterns as one automaton, or why there is none.
+fn together(texts: &[String]) -> Result<Option<Regex>, String> {
+    let config = Config::new()
+        .nfa_size_limit(Some(PATTERN_SIZE))
+        .hybrid_cache_capacity(CACHE);
+    let built = (!texts.is_empty()).then(|| Regex::builder().configure(config).build_many(texts));
+    built.transpose().map_err(|error| reason(&error))
 }
 
 /// Why a regexp was refused: the last line of a drawing over several.

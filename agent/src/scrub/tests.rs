@@ -275,10 +275,37 @@ fn what_was_given_is_hidden_everywhere() {
 
 #[test]
 fn patterns_that_cannot_be_used_are_refused_in_words() {
-    for (pattern, reason) in [("a(", "unclosed group"), ("a*", "it matches every line")] {
+    let of_mask = "it matches what stands for secrets";
+    for (pattern, reason) in [
+        ("a(", "unclosed group"),
+        ("a*", "it matches every line"),
+        (".", of_mask),
+        (r"\W", of_mask),
+        ("[^a-z]", of_mask),
+        (r"\S{1,4}", of_mask),
+    ] {
         let error = Scrubber::new(&[], &[pattern.to_owned()]).unwrap_err();
         let text = error.to_string();
         assert!(text.contains(pattern) && text.contains(reason), "{text}");
+    }
+}
+
+#[test]
+fn masks_are_not_masked_again_and_again() {
+    let secrets = ["******".to_owned(), "********".to_owned()];
+    let patterns = [r"\S+", r"a\*|\*a", ".{9}"].map(str::to_owned);
+    for pattern in patterns {
+        let scrubber = Scrubber::new(&secrets, &[pattern.clone()]).unwrap();
+        for line in [
+            "abc",
+            "aaaaaaaaaa",
+            "a b a ******** a",
+            "****** *******a*********",
+        ] {
+            let once = scrubber.line(line);
+            assert!(once.len() <= 64 * (line.len() + 64), "{pattern}: {once}");
+            assert_eq!(scrubber.line(&once), once, "{pattern}");
+        }
     }
 }
 
