@@ -11,6 +11,7 @@ use super::tree::{Leaf, Node};
 
 /// A text that is gone through.
 pub(super) struct Layout<'a> {
+    scrubber: &'a Scrubber,
     text: &'a str,
     /// How far.
     at: usize,
@@ -24,6 +25,7 @@ pub(super) struct Layout<'a> {
 impl<'a> Layout<'a> {
     pub(super) fn of(scrubber: &'a Scrubber, text: &'a str) -> Layout<'a> {
         Layout {
+            scrubber,
             text,
             at: 0,
             out: String::with_capacity(text.len()),
@@ -129,6 +131,8 @@ impl<'a> Layout<'a> {
 
     /// Takes over a value, or writes what is shown instead.
     fn leaf(&mut self, leaf: &Leaf) -> Option<()> {
+        // What begins in a comment does not go on behind a value.
+        self.comments = Stream::new(self.scrubber);
         let rest = self.rest();
         let (length, indent) = match rest.chars().next() {
             Some('"') => (in_double_quotes(rest)?, None),
