@@ -106,7 +106,7 @@ fn named(line: &str, found: Range<usize>, is_header: bool) -> Option<Secret<'_>>
         _ if !opener.is_empty() => return quoted(value, opener, start),
         ('[', _) => return group(value, start, list_quotes, '[', ']'),
         ('{', quotes) if !quotes.is_empty() => return None,
-        ('|' | '>', _) if is_block_mark(value) => return None,
+        ('|' | '>' | '&' | '!', _) if is_block_mark(bare_of_yaml(value)) => return None,
         _ => {}
     }
     let length = match quotes.is_empty() {
@@ -195,9 +195,40 @@ fn is_reference(value: &str) -> bool {
 }
 
 /// Whether the value stands on the lines below: the mark of a block in YAML.
-pub(super) fn is_block_mark(value: &str) -> bool {
+fn is_block_mark(value: &str) -> bool {
     let mark = |c: char| matches!(c, '|' | '>' | '+' | '-') || c.is_ascii_digit();
     value.starts_with(['|', '>']) && value.trim_end().chars().all(mark)
+}
+
+/// Whether more of a value stands on the lines below, or all of it.
+pub(super) fn goes_on_below(value: &str) -> bool {
+    let value = bare_of_yaml(value);
+    let opener = opening(value);
+    match value.chars().next() {
+        None => true,
+        Some('[') => end_of_group(value, '[', ']').is_none(),
+        Some('{') => end_of_group(value, '{', '}').is_none(),
+        _ if opener.is_empty() => is_block_mark(value),
+        _ => closing(value.get(opener.len()..).unwrap_or(""), opener).is_none(),
+    }
+}
+
+/// A value without the anchors and tags of YAML before it, and without the comment behind it.
+fn bare_of_yaml(value: &str) -> &str {
+    let mut value = value.trim();
+    while value.starts_with(['&', '!']) {
+        let end = until(value, &[' ', '\t']);
+        value = value.get(end..).unwrap_or("").trim_start();
+    }
+    let comment = match value.starts_with('#') {
+        true => Some(0),
+        false if opening(value).is_empty() => value.find(" #"),
+        false => None,
+    };
+    value
+        .get(..comment.unwrap_or(value.len()))
+        .unwrap_or("")
+        .trim_end()
 }
 
 /// Whether nothing but blanks and the mark of a list is before the name that holds this place.
@@ -265,6 +296,16 @@ fn group<'a>(
     open: char,
     close: char,
 ) -> Option<Secret<'a>> {
+    let end = end_of_group(value, open, close).unwrap_or(value.len());
+    let secret = Secret::plain(start + 1, end.checked_sub(1)?)?;
+    Some(Secret {
+        quotes: bounded(if end < value.len() { quotes } else { "" }),
+        ..secret
+    })
+}
+
+/// Where the bracket or brace is closed that a text begins with.
+fn end_of_group(value: &str, open: char, close: char) -> Option<usize> {
     let mut depth = 0;
     let mut at = 0;
     while let Some(rest) = value.get(at..).filter(|rest| !rest.is_empty()) {
@@ -282,15 +323,11 @@ fn group<'a>(
             depth -= 1;
         }
         if depth == 0 {
-            let secret = Secret::plain(start + 1, at.checked_sub(1)?)?;
-            return Some(Secret {
-                quotes: bounded(quotes),
-                ..secret
-            });
+            return Some(at);
         }
         at += character.len_utf8();
     }
-    Secret::plain(start + 1, value.len() - 1)
+    None
 }
 
 fn until(value: &str, ends: &[char]) -> usize {

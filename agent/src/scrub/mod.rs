@@ -261,10 +261,8 @@ impl Scrubber {
         };
         let rule = RULES.get(found.pattern().as_usize()).unwrap_or(&EXTRA_NAME);
         let is_named = matches!(rule.place, Place::Value | Place::Header | Place::Members);
-        let value = line.get(found.end()..).unwrap_or("").trim();
-        is_named
-            && extent::begins_line(line, found.start())
-            && (value.is_empty() || extent::is_block_mark(value))
+        let value = line.get(found.end()..).unwrap_or("");
+        is_named && extent::begins_line(line, found.start()) && extent::goes_on_below(value)
     }
 }
 

@@ -181,6 +181,16 @@ const YAML: &[&str] = &[
     "instances:\n  - server: h\n    pass: {s}\n",
     "%YAML 1.1\n---\npassword: {s}\n...\n",
     "house_key: [{s}]\n",
+    // What does not parse.
+    "a: [\npassword: # the db\n  {s}\n",
+    "a: [\nprivate_key: | # note\n  {s}\n",
+    "a: [\npassword: !vault |\n  {s}\n",
+    "a: [\npassword: &p\n  {s}\n",
+    "a: [\npassword: &p !t >- # note\n  {s}\n",
+    "a: [\npassword: \"Kp\n  {s}\"\n",
+    "a: [\npassword: 'Kp\n\n  {s}'\n",
+    "a: [\ncommunity_strings: [a,\n  {s}]\n",
+    "a: [\n- token: [ # note\n    {s}]\n",
 ];
 
 const JSON: &[&str] = &[
@@ -199,6 +209,9 @@ const JSON: &[&str] = &[
     "{\"text\": \"{\\\"token\\\":\\\"{s}\\\"}\"}",
     "{\"additional_endpoints\": {\"https://a.b\": [\"{s}\"]}}",
     "{\"password\": \"{s}\", \"b\": \"x{s}x\"}",
+    "{\n  \"token\": [\n    \"{s}\"\n  ],",
+    "{\n  \"token\": {\n    \"a\": \"{s}\"\n  },",
+    "{\n  \"additional_endpoints\": {\n    \"https://a.b\": [\n      \"{s}\"\n",
     "{\"pem\": \"-----BEGIN A-----\\n{s}\\n-----END A-----\\n\"}",
 ];
 
