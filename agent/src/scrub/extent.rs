@@ -15,6 +15,9 @@ const LONGEST_AUTHORITY: usize = 2_048;
 /// Bytes of a quote and the backslashes before it, where it is put around a mask.
 const LONGEST_QUOTE: usize = 8;
 
+/// Bytes of the name of a parameter of a URL at most; a limit keeps the search linear.
+const LONGEST_PARAMETER: usize = 64;
+
 /// Bytes of a JSON Web Token's header at most; a limit keeps the search linear.
 const LONGEST_HEADER: usize = 1_024;
 
@@ -132,7 +135,7 @@ fn bare(line: &str, name_end: usize, value: &str, sign: &str, is_header: bool) -
     let name = before.get(stem.len()..).unwrap_or("");
     let is_entry = match sign.len() > 1 || sign.starts_with(':') {
         true => begins_line(line, name_end),
-        false => is_variable(name) && (stem.is_empty() || stem.ends_with(['\n', '\0'])),
+        false => is_alone(stem) && (is_variable(name) || name.starts_with('-')),
     };
     if is_entry {
         return until(value, &['\n', '\r', '\0']);
@@ -147,8 +150,23 @@ fn bare(line: &str, name_end: usize, value: &str, sign: &str, is_header: bool) -
     }
     match is_header {
         true => until(value, &['\n', '\r', '\0', '"', '\'']),
-        false => word(value),
+        false => wrapped(value).unwrap_or_else(|| word(value)),
     }
+}
+
+/// Bytes of a text in quotes with what it is wrapped in, as programs print their values:
+/// `Secret("…"`, `b'…'`. `None` for anything else.
+fn wrapped(value: &str) -> Option<usize> {
+    let end = value.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '\0'))?;
+    let wrapper = value.get(..end)?.trim_end_matches('\\');
+    if !wrapper.ends_with('(') && !matches!(wrapper, "b" | "r" | "u" | "br" | "rb") {
+        return None;
+    }
+    let text = value.get(wrapper.len()..)?;
+    let opener = Some(opening(text)).filter(|opener| !opener.is_empty())?;
+    let inner = text.get(opener.len()..)?;
+    let closed = closing(inner, opener).map(|length| length + opener.len());
+    Some(wrapper.len() + opener.len() + closed.unwrap_or(inner.len()))
 }
 
 /// Whether a name is written as those of environment variables are.
@@ -235,6 +253,11 @@ fn bare_of_yaml(value: &str) -> &str {
 pub(super) fn begins_line(line: &str, at: usize) -> bool {
     let of_name = |c: char| is_of_name(c) || matches!(c, '"' | '\'' | '\\');
     let before = line.get(..at).unwrap_or("").trim_end_matches(of_name);
+    is_alone(before)
+}
+
+/// Whether nothing but blanks and the mark of a list is before the end of this text in its line.
+fn is_alone(before: &str) -> bool {
     let before = before.trim_end_matches([' ', '\t', '-']);
     before.is_empty() || before.ends_with(['\n', '\0'])
 }
@@ -336,8 +359,14 @@ fn until(value: &str, ends: &[char]) -> usize {
 
 /// Bytes of the word that a text begins with, without what closes something behind it.
 pub(super) fn word(value: &str) -> usize {
-    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '&' | '<' | '`' | '\0');
-    let end = value.find(ends).unwrap_or(value.len());
+    let behind = |at: usize| value.get(at + 1..).unwrap_or("");
+    let ends = |(at, c): &(usize, char)| match c {
+        '&' => is_parameter(behind(*at)),
+        '<' => behind(*at).starts_with('/'),
+        c => c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '\0'),
+    };
+    let end = value.char_indices().find(ends);
+    let end = end.map_or(value.len(), |(at, _)| at);
     let text = value.get(..end).unwrap_or("");
     let text = match value
         .get(end..)
@@ -348,6 +377,14 @@ pub(super) fn word(value: &str) -> usize {
         false => text,
     };
     text.trim_end_matches(CLOSING).len()
+}
+
+/// Whether a text begins with a name and `=`, as a parameter of a URL does.
+fn is_parameter(text: &str) -> bool {
+    let of_name = |byte: &u8| is_of_name(char::from(*byte));
+    let name = text.bytes().take(LONGEST_PARAMETER);
+    let length = name.take_while(of_name).count();
+    length > 0 && text.as_bytes().get(length) == Some(&b'=')
 }
 
 /// Bytes of the password in what follows `scheme://user:`. It may hold what it ought not to, such

@@ -111,6 +111,9 @@ fn secrets_are_masked() {
         ("tool --password hunter2 -v", "tool --password {m} -v"),
         ("tool --api-key 'a b' -v", "tool --api-key '{m}' -v"),
         ("tool --token = x", "tool --token = {m}"),
+        ("a=1&password=x&y&b-c=2", "a=1&password={m}&b-c=2"),
+        ("<a password=x</a>", "<a password={m}</a>"),
+        ("T { token: S(\"x\"), a: 1 }", "T { token: {m}), a: 1 }"),
         // Members of JSON, also of JSON in JSON.
         (
             "{\"password\":\"x\",\"a\":1}",
