@@ -24,6 +24,7 @@ mod tests;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use regex_automata::meta::{BuildError, Config, Regex};
 use regex_automata::util::syntax;
@@ -89,8 +90,9 @@ impl std::error::Error for Error {}
 /// Masks secrets in lines.
 #[derive(Clone)]
 pub struct Scrubber {
-    rules: Regex,
-    patterns: Option<Regex>,
+    /// What the automatons remember while matching is shared by all copies.
+    rules: Arc<Regex>,
+    patterns: Option<Arc<Regex>>,
     known: Known,
 }
 
@@ -105,8 +107,8 @@ impl Scrubber {
     /// besides. Fails when a pattern is no regexp or matches nothing in particular.
     pub fn new(extra_secrets: &[String], extra_patterns: &[String]) -> Result<Scrubber, Error> {
         let mut scrubber = Scrubber {
-            rules: rules(&[])?,
-            patterns: patterns(extra_patterns)?,
+            rules: Arc::new(rules(&[])?),
+            patterns: patterns(extra_patterns)?.map(Arc::new),
             known: Known::default(),
         };
         scrubber.add_secrets(extra_secrets);
@@ -132,8 +134,8 @@ impl Scrubber {
         }
         let patterns = usable_patterns(settings, &mut warnings);
         let mut scrubber = Scrubber {
-            rules: rules(&names)?,
-            patterns,
+            rules: Arc::new(rules(&names)?),
+            patterns: patterns.map(Arc::new),
             known: Known::default(),
         };
         scrubber.add_secrets(settings.secrets());

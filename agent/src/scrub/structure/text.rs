@@ -9,6 +9,9 @@ use super::super::{Scrubber, Stream};
 use super::quoted;
 use super::tree::{Leaf, Node};
 
+/// Characters of the longest word for nothing: `null`.
+const LONGEST_NULL: usize = 4;
+
 /// A text that is gone through.
 pub(super) struct Layout<'a> {
     scrubber: &'a Scrubber,
@@ -54,8 +57,12 @@ impl<'a> Layout<'a> {
         }
         match node {
             Node::Null => {
-                let length = token(self.rest());
-                let word = self.rest().get(..length)?;
+                // No more is looked at than a longer word needs to be told by.
+                let rest = self.rest();
+                let end = rest.char_indices().nth(LONGEST_NULL + 2);
+                let near = rest.get(..end.map_or(rest.len(), |(at, _)| at))?;
+                let length = token(near);
+                let word = near.get(..length)?;
                 if matches!(word, "~" | "null" | "Null" | "NULL") {
                     self.keep(length);
                 }

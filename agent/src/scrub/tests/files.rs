@@ -292,3 +292,12 @@ fn the_worst_files_once_looked_endless() {
         copied(&scrubber, Kind::Lines, &body.repeat(2).replace('\n', " "));
     }
 }
+
+/// Looking at all of the long word for each item would take the square of the length.
+#[test]
+fn many_items_without_a_value_once_looked_endless() {
+    let text = format!("{}- {}\n", "- \n".repeat(200_000), "x".repeat(3_000_000));
+    copied(&scrubber(), Kind::Yaml, &text);
+    let text = "- null\n- ~\n-\n- nullable\n- null: null\n- NULL\npassword: x\n";
+    copied(&scrubber(), Kind::Yaml, text);
+}
