@@ -60,6 +60,10 @@ pub(super) fn secret(line: &str, found: Range<usize>, place: Place) -> Option<Se
             let end = end_of_block(value).map_or(line.len(), |end| found.end + end);
             Secret::plain(found.start, end - found.start)
         }
+        // A token in quotes; a parameter of a URL may be empty before the quote that closes it.
+        Place::Word if line.get(found.clone())?.ends_with([' ', '\t']) => {
+            argument(value, found.end, false)
+        }
         Place::Word => Secret::plain(found.end, word(value)),
         Place::Argument if value.starts_with(['-', '=', ':']) => None,
         Place::Argument => {
@@ -101,7 +105,7 @@ fn named(line: &str, found: Range<usize>, is_header: bool) -> Option<Secret<'_>>
     if sign == ":" && quotes.is_empty() && opener.is_empty() && !is_header && !value.is_empty() {
         return None;
     }
-    if is_header && value.starts_with("Bearer ") {
+    if is_header && is_bearer(value) {
         return None;
     }
     let list_quotes = if quotes.is_empty() { "\"" } else { quotes };
@@ -149,9 +153,35 @@ fn bare(line: &str, name_end: usize, value: &str, sign: &str, is_header: bool) -
         }
     }
     match is_header {
-        true => until(value, &['\n', '\r', '\0', '"', '\'']),
+        true => header(value),
         false => wrapped(value).unwrap_or_else(|| word(value)),
     }
+}
+
+/// Whether a rule of its own finds the token in the value of a header.
+fn is_bearer(value: &str) -> bool {
+    let token = value.strip_prefix("Bearer ").map(str::trim_start);
+    let is_quoted = |token: &str| (1..token.len()).contains(&opening(token).len());
+    token.is_some_and(|token| word(token) > 0 || is_quoted(token))
+}
+
+/// Bytes of the value of a header that is not the line's own: up to the quote that it stands in.
+/// Those behind `=` are of a parameter, and closed within it.
+fn header(value: &str) -> usize {
+    let mut at = 0;
+    while let Some(rest) = value.get(at..) {
+        let end = at + until(rest, &['\n', '\r', '\0', '"', '\'']);
+        let before = value.get(..end).unwrap_or("").trim_end_matches('\\');
+        let opener = opening(value.get(before.len()..).unwrap_or(""));
+        let name = before.strip_suffix('=').unwrap_or("");
+        if opener.is_empty() || !name.ends_with(is_of_name) {
+            return end;
+        }
+        let inner = value.get(end + 1..).unwrap_or("");
+        let closed = closing(inner, opener).map(|length| length + opener.len());
+        at = end + 1 + closed.unwrap_or(inner.len());
+    }
+    value.len()
 }
 
 /// Bytes of a text in quotes with what it is wrapped in, as programs print their values:

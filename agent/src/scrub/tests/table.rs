@@ -64,6 +64,13 @@ const LINES: &[&str] = &[
     "private-token: {s}",
     "session_token: {s}",
     "got Bearer {s} from ann",
+    "> Cookie: a=\"1\"; session={s}",
+    "INFO sent Authorization: Digest username=\"ann\", response=\"{s}\"",
+    "INFO sent Authorization: Digest username=\\\"ann\\\", response=\\\"{s}\\\"",
+    "Authorization: Bearer \"{s}\"",
+    "> Authorization: Bearer '{s}'",
+    "Authorization: Bearer <{s}>",
+    "got Bearer '{w}' from ann",
     // The environment.
     "AWS_SECRET_ACCESS_KEY={s}",
     "GITHUB_TOKEN={s}",
