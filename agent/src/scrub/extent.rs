@@ -77,7 +77,7 @@ pub(super) fn secret(line: &str, found: Range<usize>, place: Place) -> Option<Se
         Place::Armor => Secret::plain(found.start, armor(line.get(found.start..)?)),
         Place::Members if !value.starts_with('{') => None,
         Place::Members => group(value, found.end, "\"", '{', '}'),
-        Place::Value | Place::Header => named(line, found, place == Place::Header),
+        Place::Value | Place::ExtraValue | Place::Header => named(line, found, place),
     }
 }
 
@@ -91,13 +91,14 @@ pub(super) fn end_of_block(text: &str) -> Option<usize> {
 }
 
 /// The value of a name; the pattern matched the name's end and the separator.
-fn named(line: &str, found: Range<usize>, is_header: bool) -> Option<Secret<'_>> {
+fn named(line: &str, found: Range<usize>, place: Place) -> Option<Secret<'_>> {
+    let is_header = place == Place::Header;
     let (start, matched) = (found.end, line.get(found.clone())?);
     let value = line.get(start..)?;
     let (name, sign) = matched.split_at_checked(matched.find([':', '='])?)?;
     let stem = name.trim_end().trim_end_matches(['"', '\'', '\\']);
     let quotes = name.trim_end().get(stem.len()..)?;
-    if is_about(stem) {
+    if place != Place::ExtraValue && is_about(stem) {
         return None;
     }
     let opener = opening(value);

@@ -34,7 +34,7 @@ use crate::config::{keys, Settings};
 pub use copy::Kind;
 use known::Known;
 use masked::Masked;
-use rules::{Place, Show, API_KEY, EXTRA_NAME, NEXT, RULES, SEPARATOR};
+use rules::{Place, Rule, Show, API_KEY, EXTRA_NAME, NEXT, RULES, SEPARATOR};
 pub use stream::Stream;
 
 /// What stands in the place of a secret.
@@ -252,8 +252,11 @@ impl Scrubber {
         let mut found = self.rules.find_iter(&line);
         let found = found.find(|found| found.end() == line.len())?;
         let rule = RULES.get(found.pattern().as_usize()).unwrap_or(&EXTRA_NAME);
-        let is_named = matches!(rule.place, Place::Value | Place::Header);
-        (is_named && !extent::is_about(name)).then_some(rule.show)
+        let is_secret = match rule.place {
+            Place::Value | Place::Header => !extent::is_about(name),
+            place => place == Place::ExtraValue,
+        };
+        is_secret.then_some(rule.show)
     }
 
     /// Whether the value of a secret name at the start of this line stands on the lines below.
@@ -262,7 +265,10 @@ impl Scrubber {
             return false;
         };
         let rule = RULES.get(found.pattern().as_usize()).unwrap_or(&EXTRA_NAME);
-        let is_named = matches!(rule.place, Place::Value | Place::Header | Place::Members);
+        let is_named = matches!(
+            rule.place,
+            Place::Value | Place::ExtraValue | Place::Header | Place::Members
+        );
         let value = line.get(found.end()..).unwrap_or("");
         is_named && extent::begins_line(line, found.start()) && extent::goes_on_below(value)
     }
@@ -270,13 +276,11 @@ impl Scrubber {
 
 /// The built-in rules and one for names besides, as one automaton.
 fn rules(names: &[&str]) -> Result<Regex, Error> {
-    let mut texts: Vec<String> = RULES.iter().map(|rule| rule.pattern.to_owned()).collect();
+    let written = |rule: &Rule| rule.pattern.replace("SEP", SEPARATOR).replace("NEXT", NEXT);
+    let mut texts: Vec<String> = RULES.iter().map(written).collect();
     if !names.is_empty() {
         let names: Vec<String> = names.iter().map(|name| name_pattern(name)).collect();
-        texts.push(format!("(?:{})SEP", names.join("|")));
-    }
-    for text in &mut texts {
-        *text = text.replace("SEP", SEPARATOR).replace("NEXT", NEXT);
+        texts.push(format!("(?:{}){SEPARATOR}", names.join("|")));
     }
     let syntax = syntax::Config::new()
         .case_insensitive(true)

@@ -17,6 +17,8 @@ pub(super) enum Place {
     Argument,
     /// The value behind the name and the separator that it ends with.
     Value,
+    /// The same for names that the configuration adds, whatever they seem to say.
+    ExtraValue,
     /// The same for headers of HTTP, whose values have blanks.
     Header,
     /// What stands between it and the `@` of a URL.
@@ -73,7 +75,7 @@ pub(super) const API_KEY: Show = Show::End { stars: 28, kept: 4 };
 const APP_KEY: Show = Show::End { stars: 36, kept: 4 };
 
 /// The rule of names that the configuration adds.
-pub(super) static EXTRA_NAME: Rule = rule("", Place::Value, Show::Nothing);
+pub(super) static EXTRA_NAME: Rule = rule("", Place::ExtraValue, Show::Nothing);
 
 /// Every rule. No pattern may begin with a repetition, and none may go on without a bound over what
 /// other patterns match, or the search would read a long line again and again.

@@ -149,6 +149,9 @@ const LINES: &[&str] = &[
     // What the configuration adds.
     "house_key: {s}",
     "\"Blue.Thing\": \"{s}\"",
+    "nextcloud_pin: {s}",
+    "SEPA_IBAN={s}",
+    "{\"card_type\": \"{s}\"}",
     "card {s} was charged",
 ];
 
@@ -349,7 +352,10 @@ fn scrubber() -> Scrubber {
     let mut settings = Settings::empty(true);
     let texts = |texts: &[&str]| Value::List(texts.iter().map(|text| text.to_string()).collect());
     for (key, value) in [
-        (&keys::SCRUBBER_ADDITIONAL_KEYS, texts(&["house_key", ""])),
+        (
+            &keys::SCRUBBER_ADDITIONAL_KEYS,
+            texts(&["house_key", "", "NEXTCLOUD_PIN", "SEPA_IBAN", "card_type"]),
+        ),
         (&keys::FLARE_STRIPPED_KEYS, texts(&["blue.thing"])),
         (
             &keys::SCRUBBER_ADDITIONAL_PATTERNS,
