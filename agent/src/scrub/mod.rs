@@ -138,9 +138,16 @@ impl Scrubber {
             patterns: patterns.map(Arc::new),
             known: Known::default(),
         };
-        scrubber.add_secrets(settings.secrets());
+        // Those that matter most come first, should there be too many.
         let keys = [&keys::API_KEY, &keys::APP_KEY];
-        scrubber.add_secrets(&keys.map(|key| settings.text(key).to_owned()));
+        let mut secrets = keys.map(|key| settings.text(key).to_owned()).to_vec();
+        secrets.extend_from_slice(settings.secrets());
+        scrubber.add_secrets(&secrets);
+        if scrubber.known.is_cut {
+            warnings.push(
+                "the configuration has too many secrets: some of them, as they are or encoded, are not hidden where they stand without their name; give fewer".to_owned(),
+            );
+        }
         Ok((scrubber, warnings))
     }
 
@@ -148,10 +155,12 @@ impl Scrubber {
     /// them. Those shorter than six characters are in too many words, and left out. Of one that has
     /// the shape of a key, the end that such keys show is shown.
     pub fn add_secrets(&mut self, secrets: &[String]) {
-        for secret in secrets.iter().map(|secret| secret.trim()) {
+        let secrets = || secrets.iter().map(|secret| secret.trim());
+        for secret in secrets() {
             let shown = self.shown_of_shape(secret);
-            self.known.add(secret, shown);
+            self.known.add_plain(secret, shown);
         }
+        secrets().for_each(|secret| self.known.add_derived(secret));
     }
 
     /// The line with its secrets masked. Several lines in one text are all gone through, and a

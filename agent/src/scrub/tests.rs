@@ -277,6 +277,19 @@ fn what_was_given_is_hidden_everywhere() {
 }
 
 #[test]
+fn too_many_secrets_are_hidden_as_they_are() {
+    let secrets: Vec<String> = (0..1_000)
+        .map(|n| format!("hunter hunter {n:04}"))
+        .collect();
+    let scrubber = Scrubber::new(&secrets, &[]).unwrap();
+    assert!(scrubber.known.is_cut);
+    for secret in &secrets {
+        assert_eq!(scrubber.line(secret), MASK);
+    }
+    assert!(!Scrubber::new(&secrets[..10], &[]).unwrap().known.is_cut);
+}
+
+#[test]
 fn patterns_that_cannot_be_used_are_refused_in_words() {
     let of_mask = "it matches what stands for secrets";
     for (pattern, reason) in [
