@@ -118,7 +118,7 @@ pub(super) static RULES: &[Rule] = &[
         Show::Nothing,
     ),
     rule(
-        r"\B-(?:-[a-z0-9-]{0,32})?(?:pass|password|passwd|passphrase|pwd|token|jwt|secret|api-?key|app-?key|access-?key|private-?key)NEXT",
+        r"\B-(?:-[a-z0-9._-]{0,32}|[a-z0-9._-]{0,32}[._-])?(?:pass(?:word|wd|phrase|in|out)?|pwd|(?:token|secret)(?:[_-]?id)?|jwt|(?:api|app|access|private|secret|account|consumer)[_-]?key)NEXT",
         Place::Argument,
         Show::Nothing,
     ),
