@@ -421,16 +421,23 @@ fn is_parameter(text: &str) -> bool {
 /// Bytes of the password in what follows `scheme://user:`. It may hold what it ought not to, such
 /// as a slash, but a port is none.
 fn password_of_url(value: &str) -> Option<usize> {
-    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '`' | '\0');
+    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '<' | '>' | '`' | '\0');
     let mut characters = value.char_indices();
     let end = characters.find(|(at, c)| *at >= LONGEST_AUTHORITY || ends(*c));
-    let url = value.get(..end.map_or(value.len(), |(at, _)| at))?;
+    let longest = value.get(..end.map_or(value.len(), |(at, _)| at))?;
+    // A single quote may be the one that the URL stands in, or part of the password.
+    let url = longest.get(..until(longest, &['\'']))?;
     let authority = url.get(..until(url, &['/', '?', '#']))?;
     if let Some(length) = authority.rfind('@') {
         return Some(length);
     }
-    let is_port = authority.chars().all(|c| c.is_ascii_digit());
-    url.rfind('@').filter(|_| !is_port)
+    let is_port = authority.bytes().all(|byte| byte.is_ascii_digit());
+    let is_cut = authority.len() == url.len();
+    let behind = longest
+        .get(..until(longest, &['/', '?', '#']))
+        .filter(|_| is_cut);
+    let length = url.rfind('@').or_else(|| behind?.rfind('@'));
+    length.filter(|_| !is_port)
 }
 
 /// Bytes of the run of letters that tokens are made of.

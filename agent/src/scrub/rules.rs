@@ -101,7 +101,7 @@ pub(super) static RULES: &[Rule] = &[
         Show::Nothing,
     ),
     rule(r"(?-i:\bBearer)[ \t]+", Place::Word, Show::EndOfToken),
-    rule(r#"://[^\s:/@?#\["']{0,64}:"#, Place::Url, Show::Nothing),
+    rule(r#"://[^\s:/?#\["']{0,256}:"#, Place::Url, Show::Nothing),
     rule(
         r"[?&](?:key|sig|signature|auth|x-amz-signature|x-amz-credential)=",
         Place::Word,
