@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use super::below::is_mark_of_block;
 use super::command;
 use super::rules::{Place, ABOUT};
 
@@ -114,7 +115,7 @@ fn named(line: &str, found: Range<usize>, place: Place) -> Option<Secret<'_>> {
         _ if !opener.is_empty() => return quoted(value, opener, start),
         ('[', _) => return group(value, start, list_quotes, '[', ']'),
         ('{', quotes) if !quotes.is_empty() => return None,
-        ('|' | '>' | '&' | '!', _) if is_block_mark(bare_of_yaml(value)) => return None,
+        ('|' | '>' | '&' | '!', _) if is_mark_of_block(value) => return None,
         _ => {}
     }
     let length = match quotes.is_empty() {
@@ -243,43 +244,6 @@ fn is_reference(value: &str) -> bool {
     value.starts_with("ENC[") && value.find(']') == value.len().checked_sub(1)
 }
 
-/// Whether the value stands on the lines below: the mark of a block in YAML.
-fn is_block_mark(value: &str) -> bool {
-    let mark = |c: char| matches!(c, '|' | '>' | '+' | '-') || c.is_ascii_digit();
-    value.starts_with(['|', '>']) && value.trim_end().chars().all(mark)
-}
-
-/// Whether more of a value stands on the lines below, or all of it.
-pub(super) fn goes_on_below(value: &str) -> bool {
-    let value = bare_of_yaml(value);
-    let opener = opening(value);
-    match value.chars().next() {
-        None => true,
-        Some('[') => end_of_group(value, '[', ']').is_none(),
-        Some('{') => end_of_group(value, '{', '}').is_none(),
-        _ if opener.is_empty() => is_block_mark(value),
-        _ => closing(value.get(opener.len()..).unwrap_or(""), opener).is_none(),
-    }
-}
-
-/// A value without the anchors and tags of YAML before it, and without the comment behind it.
-fn bare_of_yaml(value: &str) -> &str {
-    let mut value = value.trim();
-    while value.starts_with(['&', '!']) {
-        let end = until(value, &[' ', '\t']);
-        value = value.get(end..).unwrap_or("").trim_start();
-    }
-    let comment = match value.starts_with('#') {
-        true => Some(0),
-        false if opening(value).is_empty() => value.find(" #"),
-        false => None,
-    };
-    value
-        .get(..comment.unwrap_or(value.len()))
-        .unwrap_or("")
-        .trim_end()
-}
-
 /// Whether nothing but blanks and the mark of a list is before the name that holds this place.
 pub(super) fn begins_line(line: &str, at: usize) -> bool {
     let of_name = |c: char| is_of_name(c) || matches!(c, '"' | '\'' | '\\');
@@ -298,7 +262,7 @@ fn is_of_name(c: char) -> bool {
 }
 
 /// The quote that a value begins with, and the backslashes before it; empty for none.
-fn opening(value: &str) -> &str {
+pub(super) fn opening(value: &str) -> &str {
     let slashes = value.len() - value.trim_start_matches('\\').len();
     let end = match value.get(slashes..).and_then(|rest| rest.chars().next()) {
         Some('"' | '\'') => slashes + 1,
@@ -319,7 +283,7 @@ fn quoted<'a>(value: &'a str, opener: &str, start: usize) -> Option<Secret<'a>> 
 
 /// Where in `text` the quote is closed that `opener` has opened. More backslashes than the opener
 /// has make the quote part of the text, and so does doubling a single quote.
-fn closing(text: &str, opener: &str) -> Option<usize> {
+pub(super) fn closing(text: &str, opener: &str) -> Option<usize> {
     let quote = opener.chars().next_back()?;
     let outer = opener.len() - quote.len_utf8();
     let mut slashes = 0;
@@ -359,7 +323,7 @@ fn group<'a>(
 }
 
 /// Where the bracket or brace is closed that a text begins with.
-fn end_of_group(value: &str, open: char, close: char) -> Option<usize> {
+pub(super) fn end_of_group(value: &str, open: char, close: char) -> Option<usize> {
     let mut depth = 0;
     let mut at = 0;
     while let Some(rest) = value.get(at..).filter(|rest| !rest.is_empty()) {
@@ -384,7 +348,7 @@ fn end_of_group(value: &str, open: char, close: char) -> Option<usize> {
     None
 }
 
-fn until(value: &str, ends: &[char]) -> usize {
+pub(super) fn until(value: &str, ends: &[char]) -> usize {
     value.find(ends).unwrap_or(value.len())
 }
 

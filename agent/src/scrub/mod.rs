@@ -10,6 +10,7 @@
 //! Masking takes time in proportion to the text, adds no more than a mask for each secret, and
 //! does nothing to a text that went through it before.
 
+mod below;
 pub mod command;
 mod copy;
 mod extent;
@@ -279,7 +280,7 @@ impl Scrubber {
             Place::Value | Place::ExtraValue | Place::Header | Place::Members
         );
         let value = line.get(found.end()..).unwrap_or("");
-        is_named && extent::begins_line(line, found.start()) && extent::goes_on_below(value)
+        is_named && extent::begins_line(line, found.start()) && below::goes_on_below(value)
     }
 }
 

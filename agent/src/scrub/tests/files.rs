@@ -230,6 +230,15 @@ fn whatever_a_file_holds_the_second_time_changes_nothing() {
         "A_TOKEN=",
         "eyJa.eyJb.c",
         "<<: ",
+        "  token: | # c\n",
+        "password: [\n",
+        "password: \"",
+        "additional_endpoints: {\n",
+        "Secret(\"",
+        "b'",
+        "&a=",
+        "Bearer '",
+        " #",
     ];
     let scrubber = Scrubber::new(&["hunter2hunter".to_owned()], &[]).unwrap();
     let mut state: usize = 7;
@@ -300,4 +309,32 @@ fn many_items_without_a_value_once_looked_endless() {
     copied(&scrubber(), Kind::Yaml, &text);
     let text = "- null\n- ~\n-\n- nullable\n- null: null\n- NULL\npassword: x\n";
     copied(&scrubber(), Kind::Yaml, text);
+}
+
+#[test]
+fn a_stray_line_does_not_hide_a_log() {
+    let line = "2026-01-01 INFO started in 12 ms\n".repeat(20);
+    let begin = "cannot read c.pem: expected \"-----BEGIN CERTIFICATE-----\", found nothing\n";
+    let (clean, _) = copied(&scrubber(), Kind::Lines, &format!("{begin}{line}"));
+    assert!(clean.lines().count() >= 13, "{clean}");
+    let yaml = "# -----BEGIN X-----\na: 1\n# a comment\nb: 2\n";
+    let (clean, _) = copied(&scrubber(), Kind::Yaml, yaml);
+    assert_eq!(clean, yaml.replace("-----BEGIN X-----", MASK));
+}
+
+#[test]
+fn a_value_without_an_end_does_not_hide_a_whole_file() {
+    for (name, line) in [
+        ("Password:\n", "  Kp7xW2\n"),
+        ("  token:\n", "  - Kp7xW2\n"),
+    ] {
+        let text = format!(
+            "{name}{}{}",
+            line.repeat(1_001),
+            "      shown\n".repeat(1_500)
+        );
+        let (clean, _) = copied(&scrubber(), Kind::Lines, &text);
+        assert!(!clean.contains("Kp7xW2"), "{clean}");
+        assert_eq!(clean.matches("shown").count(), 1_500);
+    }
 }
