@@ -307,4 +307,14 @@ mod tests {
         );
         assert_eq!(shown(&scrubber, "a|--size|1"), "a|--size|1");
     }
+
+    /// Looking at the rest of the line for each flag would need hours for these.
+    #[test]
+    fn command_lines_of_flags_only_once_looked_endless() {
+        let scrubber = Scrubber::default();
+        for piece in ["curl -u ", " -p", "curl -u 'x ", "curl \"-u\" ", "mysql -p"] {
+            let line = piece.repeat(500_000 / piece.len());
+            scrubber.mask(&["sh".to_owned(), "-c".to_owned(), line]);
+        }
+    }
 }

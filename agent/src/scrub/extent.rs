@@ -16,6 +16,10 @@ const LONGEST_AUTHORITY: usize = 2_048;
 /// Bytes of a quote and the backslashes before it, where it is put around a mask.
 const LONGEST_QUOTE: usize = 8;
 
+/// Characters before a value in quotes that it is wrapped in, at most; a limit keeps the search
+/// linear.
+const LONGEST_WRAPPER: usize = 64;
+
 /// Bytes of the name of a parameter of a URL at most; a limit keeps the search linear.
 const LONGEST_PARAMETER: usize = 64;
 
@@ -189,7 +193,8 @@ fn header(value: &str) -> usize {
 /// Bytes of a text in quotes with what it is wrapped in, as programs print their values:
 /// `Secret("…"`, `b'…'`. `None` for anything else.
 fn wrapped(value: &str) -> Option<usize> {
-    let end = value.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '\0'))?;
+    let ends = |(_, c): &(usize, char)| c.is_whitespace() || matches!(c, '"' | '\'' | '\0');
+    let (end, _) = value.char_indices().take(LONGEST_WRAPPER).find(ends)?;
     let wrapper = value.get(..end)?.trim_end_matches('\\');
     if !wrapper.ends_with('(') && !matches!(wrapper, "b" | "r" | "u" | "br" | "rb") {
         return None;

@@ -302,6 +302,25 @@ fn the_worst_files_once_looked_endless() {
     }
 }
 
+#[test]
+fn what_the_configuration_has_too_many_of_is_said() {
+    use crate::config::{keys, Settings, Value};
+    let mut settings = Settings::empty(true);
+    let texts = |start: &str| Value::List((0..300).map(|n| format!("{start} {n:03}")).collect());
+    settings.set(&keys::SCRUBBER_ADDITIONAL_PATTERNS, texts("card"), "");
+    settings.set(&keys::SCRUBBER_ADDITIONAL_KEYS, texts("name"), "");
+    let (scrubber, warnings) = Scrubber::of_settings(&settings).unwrap();
+    assert_eq!(
+        scrubber.line("card 255, name 255: x"),
+        "********, name 255: ********"
+    );
+    for (key, most) in [("keys", "give 256 names"), ("patterns", "give 256 at most")] {
+        let start = format!("scrubber.additional_{key}: ");
+        let is_said = |text: &String| text.starts_with(&start) && text.contains(most);
+        assert!(warnings.iter().any(is_said), "{key}: {warnings:?}");
+    }
+}
+
 /// Looking at all of the long word for each item would take the square of the length.
 #[test]
 fn many_items_without_a_value_once_looked_endless() {
