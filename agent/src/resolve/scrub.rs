@@ -100,13 +100,15 @@ impl Scrubber {
     pub fn mask(&self, args: &[String]) -> Option<Vec<String>> {
         let mut masked: Option<Vec<String>> = None;
         let mut is_value = false;
-        let program = args.first().map_or("", String::as_str);
-        let mut before = "";
+        let (mut program, mut before) = ("", "");
         for (place, arg) in args.iter().enumerate() {
             let new = match is_value && !arg.is_empty() && !arg.starts_with('-') {
                 true => Some(MASK.to_owned()),
                 false => command::masked(program, before, arg).or_else(|| self.mask_one(arg)),
             };
+            if command::is_program(arg) {
+                program = arg;
+            }
             is_value = self.awaits_value(arg);
             before = arg;
             let Some(new) = new else {
@@ -133,7 +135,8 @@ impl Scrubber {
     }
 
     fn mask_one(&self, arg: &str) -> Option<String> {
-        let without_url = mask_url(arg);
+        let without_flags = command::masked_line(arg);
+        let without_url = mask_url(without_flags.as_deref().unwrap_or(arg)).or(without_flags);
         let named = self.mask_named(without_url.as_deref().unwrap_or(arg));
         named.or(without_url)
     }
@@ -245,6 +248,19 @@ mod tests {
             ("curl|--user=ann:x", "curl|--user=ann:********"),
             ("mysql|-px|db", "mysql|-p********|db"),
             ("redis-cli|-a|x", "redis-cli|-a|********"),
+            ("sudo|mysql|-px", "sudo|mysql|-p********"),
+            (
+                "env|A=b|/bin/curl|-s|-u|ann:x|h",
+                "env|A=b|/bin/curl|-s|-u|ann:********|h",
+            ),
+            (
+                "sh|-c|curl -u ann:x https://h",
+                "sh|-c|curl -u ann:******** https://h",
+            ),
+            (
+                "sh|-c|mysql -px; redis-cli -a 'x y' ping",
+                "sh|-c|mysql -p********; redis-cli -a '********' ping",
+            ),
         ] {
             assert_eq!(shown(&scrubber, line), expected);
         }
@@ -263,6 +279,9 @@ mod tests {
             "docker|run|-u|1000:1000",
             "curl|--user-agent=a:b|-u|ann|h",
             "ssh|-p|22|ann@h",
+            "sh|-c|docker run -u 1000:1000 image; ssh -p 22 h",
+            "sh|-c|curl --user-agent a:b h",
+            "mkdir|-p|/var/lib/mysql",
             "git|https://host:80/a@b",
             "://|=|:| |--|'|\"=\"|é=é",
             "",
@@ -287,5 +306,15 @@ mod tests {
             "a|--token-file=********"
         );
         assert_eq!(shown(&scrubber, "a|--size|1"), "a|--size|1");
+    }
+
+    /// Looking at the rest of the line for each flag would need hours for these.
+    #[test]
+    fn command_lines_of_flags_only_once_looked_endless() {
+        let scrubber = Scrubber::default();
+        for piece in ["curl -u ", " -p", "curl -u 'x ", "curl \"-u\" ", "mysql -p"] {
+            let line = piece.repeat(500_000 / piece.len());
+            scrubber.mask(&["sh".to_owned(), "-c".to_owned(), line]);
+        }
     }
 }

@@ -65,6 +65,32 @@ pub fn masked(program: &str, before: &str, argument: &str) -> Option<String> {
     })
 }
 
+/// Whether an argument names a program of which flags are known.
+pub fn is_program(argument: &str) -> bool {
+    let program = argument.rsplit('/').next().unwrap_or("");
+    let is_name = !argument.contains(char::is_whitespace);
+    is_name && FLAGS.iter().any(|(_, name, _)| program.starts_with(name))
+}
+
+/// An argument that is a command line itself without the secrets in it. `None` when it has none.
+pub fn masked_line(line: &str) -> Option<String> {
+    let mut masked = String::new();
+    let mut done = 0;
+    for (at, _) in line.match_indices('-').filter(|_| line.contains(' ')) {
+        let rest = line.get(at..)?;
+        let mut flags = FLAGS.iter().filter(|_| at >= done);
+        let flag = flags.find(|(flag, ..)| rest.starts_with(flag));
+        let Some(secret) = flag.and_then(|(flag, ..)| secret(line, at..at + flag.len())) else {
+            continue;
+        };
+        masked.push_str(line.get(done..secret.range.start)?);
+        masked.push_str(MASK);
+        done = secret.range.end;
+    }
+    masked.push_str(line.get(done..)?);
+    (done > 0).then_some(masked)
+}
+
 /// The secret that belongs to the flag at this place.
 pub(super) fn secret(line: &str, flag: Range<usize>) -> Option<Secret<'_>> {
     let (name, before) = (line.get(flag.clone())?, line.get(..flag.start)?);
@@ -79,20 +105,26 @@ pub(super) fn secret(line: &str, flag: Range<usize>) -> Option<Secret<'_>> {
     let mut of_program = of_name.filter(|(_, program, _)| runs(before, program));
     of_program.find_map(|(.., form)| {
         let is_attached = next.len() == behind.len();
+        if is_attached && name.starts_with("--") {
+            // A longer flag.
+            return None;
+        }
         let start = line.len() - next.len();
+        let quote = line.get(..start)?.chars().next_back();
+        let quote = quote.filter(|quote| matches!(quote, '"' | '\''));
+        let whole = match quote {
+            Some(quote) => next.split(quote).next()?.trim_end_matches('\\'),
+            None if is_item => next.split('\0').next()?,
+            None => next.get(..word(next))?,
+        };
         match form {
             Form::Attached if is_attached => argument(behind, flag.end, is_item),
-            Form::Next if !is_attached && !next.starts_with('-') => argument(next, start, is_item),
+            Form::Next if !is_attached && !next.starts_with('-') => {
+                Secret::plain(start, whole.len())
+            }
             Form::BehindColon => {
-                let quote = line.get(..start)?.chars().next_back();
-                let quote = quote.filter(|quote| matches!(quote, '"' | '\''));
-                let credentials = match quote {
-                    Some(quote) => next.split(quote).next()?.trim_end_matches('\\'),
-                    None if is_item => next.split('\0').next()?,
-                    None => next.get(..word(next))?,
-                };
-                let colon = credentials.find(':')? + 1;
-                Secret::plain(start + colon, credentials.len() - colon)
+                let colon = whole.find(':')? + 1;
+                Secret::plain(start + colon, whole.len() - colon)
             }
             _ => None,
         }

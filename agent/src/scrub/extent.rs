@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use super::below::is_mark_of_block;
 use super::command;
 use super::rules::{Place, ABOUT};
 
@@ -14,6 +15,13 @@ const LONGEST_AUTHORITY: usize = 2_048;
 
 /// Bytes of a quote and the backslashes before it, where it is put around a mask.
 const LONGEST_QUOTE: usize = 8;
+
+/// Characters before a value in quotes that it is wrapped in, at most; a limit keeps the search
+/// linear.
+const LONGEST_WRAPPER: usize = 64;
+
+/// Bytes of the name of a parameter of a URL at most; a limit keeps the search linear.
+const LONGEST_PARAMETER: usize = 64;
 
 /// Bytes of a JSON Web Token's header at most; a limit keeps the search linear.
 const LONGEST_HEADER: usize = 1_024;
@@ -57,6 +65,10 @@ pub(super) fn secret(line: &str, found: Range<usize>, place: Place) -> Option<Se
             let end = end_of_block(value).map_or(line.len(), |end| found.end + end);
             Secret::plain(found.start, end - found.start)
         }
+        // A token in quotes; a parameter of a URL may be empty before the quote that closes it.
+        Place::Word if line.get(found.clone())?.ends_with([' ', '\t']) => {
+            argument(value, found.end, false)
+        }
         Place::Word => Secret::plain(found.end, word(value)),
         Place::Argument if value.starts_with(['-', '=', ':']) => None,
         Place::Argument => {
@@ -70,7 +82,7 @@ pub(super) fn secret(line: &str, found: Range<usize>, place: Place) -> Option<Se
         Place::Armor => Secret::plain(found.start, armor(line.get(found.start..)?)),
         Place::Members if !value.starts_with('{') => None,
         Place::Members => group(value, found.end, "\"", '{', '}'),
-        Place::Value | Place::Header => named(line, found, place == Place::Header),
+        Place::Value | Place::ExtraValue | Place::Header => named(line, found, place),
     }
 }
 
@@ -84,13 +96,14 @@ pub(super) fn end_of_block(text: &str) -> Option<usize> {
 }
 
 /// The value of a name; the pattern matched the name's end and the separator.
-fn named(line: &str, found: Range<usize>, is_header: bool) -> Option<Secret<'_>> {
+fn named(line: &str, found: Range<usize>, place: Place) -> Option<Secret<'_>> {
+    let is_header = place == Place::Header;
     let (start, matched) = (found.end, line.get(found.clone())?);
     let value = line.get(start..)?;
     let (name, sign) = matched.split_at_checked(matched.find([':', '='])?)?;
     let stem = name.trim_end().trim_end_matches(['"', '\'', '\\']);
     let quotes = name.trim_end().get(stem.len()..)?;
-    if is_about(stem) {
+    if place != Place::ExtraValue && is_about(stem) {
         return None;
     }
     let opener = opening(value);
@@ -98,7 +111,7 @@ fn named(line: &str, found: Range<usize>, is_header: bool) -> Option<Secret<'_>>
     if sign == ":" && quotes.is_empty() && opener.is_empty() && !is_header && !value.is_empty() {
         return None;
     }
-    if is_header && value.starts_with("Bearer ") {
+    if is_header && is_bearer(value) {
         return None;
     }
     let list_quotes = if quotes.is_empty() { "\"" } else { quotes };
@@ -106,7 +119,7 @@ fn named(line: &str, found: Range<usize>, is_header: bool) -> Option<Secret<'_>>
         _ if !opener.is_empty() => return quoted(value, opener, start),
         ('[', _) => return group(value, start, list_quotes, '[', ']'),
         ('{', quotes) if !quotes.is_empty() => return None,
-        ('|' | '>', _) if is_block_mark(value) => return None,
+        ('|' | '>' | '&' | '!', _) if is_mark_of_block(value) => return None,
         _ => {}
     }
     let length = match quotes.is_empty() {
@@ -132,7 +145,7 @@ fn bare(line: &str, name_end: usize, value: &str, sign: &str, is_header: bool) -
     let name = before.get(stem.len()..).unwrap_or("");
     let is_entry = match sign.len() > 1 || sign.starts_with(':') {
         true => begins_line(line, name_end),
-        false => is_variable(name) && (stem.is_empty() || stem.ends_with(['\n', '\0'])),
+        false => is_alone(stem) && (is_variable(name) || name.starts_with('-')),
     };
     if is_entry {
         return until(value, &['\n', '\r', '\0']);
@@ -146,9 +159,51 @@ fn bare(line: &str, name_end: usize, value: &str, sign: &str, is_header: bool) -
         }
     }
     match is_header {
-        true => until(value, &['\n', '\r', '\0', '"', '\'']),
-        false => word(value),
+        true => header(value),
+        false => wrapped(value).unwrap_or_else(|| word(value)),
     }
+}
+
+/// Whether a rule of its own finds the token in the value of a header.
+fn is_bearer(value: &str) -> bool {
+    let token = value.strip_prefix("Bearer ").map(str::trim_start);
+    let is_quoted = |token: &str| (1..token.len()).contains(&opening(token).len());
+    token.is_some_and(|token| word(token) > 0 || is_quoted(token))
+}
+
+/// Bytes of the value of a header that is not the line's own: up to the quote that it stands in.
+/// Those behind `=` are of a parameter, and closed within it.
+fn header(value: &str) -> usize {
+    let mut at = 0;
+    while let Some(rest) = value.get(at..) {
+        let end = at + until(rest, &['\n', '\r', '\0', '"', '\'']);
+        let before = value.get(..end).unwrap_or("").trim_end_matches('\\');
+        let opener = opening(value.get(before.len()..).unwrap_or(""));
+        let name = before.strip_suffix('=').unwrap_or("");
+        if opener.is_empty() || !name.ends_with(is_of_name) {
+            return end;
+        }
+        let inner = value.get(end + 1..).unwrap_or("");
+        let closed = closing(inner, opener).map(|length| length + opener.len());
+        at = end + 1 + closed.unwrap_or(inner.len());
+    }
+    value.len()
+}
+
+/// Bytes of a text in quotes with what it is wrapped in, as programs print their values:
+/// `Secret("…"`, `b'…'`. `None` for anything else.
+fn wrapped(value: &str) -> Option<usize> {
+    let ends = |(_, c): &(usize, char)| c.is_whitespace() || matches!(c, '"' | '\'' | '\0');
+    let (end, _) = value.char_indices().take(LONGEST_WRAPPER).find(ends)?;
+    let wrapper = value.get(..end)?.trim_end_matches('\\');
+    if !wrapper.ends_with('(') && !matches!(wrapper, "b" | "r" | "u" | "br" | "rb") {
+        return None;
+    }
+    let text = value.get(wrapper.len()..)?;
+    let opener = Some(opening(text)).filter(|opener| !opener.is_empty())?;
+    let inner = text.get(opener.len()..)?;
+    let closed = closing(inner, opener).map(|length| length + opener.len());
+    Some(wrapper.len() + opener.len() + closed.unwrap_or(inner.len()))
 }
 
 /// Whether a name is written as those of environment variables are.
@@ -194,16 +249,15 @@ fn is_reference(value: &str) -> bool {
     value.starts_with("ENC[") && value.find(']') == value.len().checked_sub(1)
 }
 
-/// Whether the value stands on the lines below: the mark of a block in YAML.
-pub(super) fn is_block_mark(value: &str) -> bool {
-    let mark = |c: char| matches!(c, '|' | '>' | '+' | '-') || c.is_ascii_digit();
-    value.starts_with(['|', '>']) && value.trim_end().chars().all(mark)
-}
-
 /// Whether nothing but blanks and the mark of a list is before the name that holds this place.
 pub(super) fn begins_line(line: &str, at: usize) -> bool {
     let of_name = |c: char| is_of_name(c) || matches!(c, '"' | '\'' | '\\');
     let before = line.get(..at).unwrap_or("").trim_end_matches(of_name);
+    is_alone(before)
+}
+
+/// Whether nothing but blanks and the mark of a list is before the end of this text in its line.
+fn is_alone(before: &str) -> bool {
     let before = before.trim_end_matches([' ', '\t', '-']);
     before.is_empty() || before.ends_with(['\n', '\0'])
 }
@@ -213,7 +267,7 @@ fn is_of_name(c: char) -> bool {
 }
 
 /// The quote that a value begins with, and the backslashes before it; empty for none.
-fn opening(value: &str) -> &str {
+pub(super) fn opening(value: &str) -> &str {
     let slashes = value.len() - value.trim_start_matches('\\').len();
     let end = match value.get(slashes..).and_then(|rest| rest.chars().next()) {
         Some('"' | '\'') => slashes + 1,
@@ -234,7 +288,7 @@ fn quoted<'a>(value: &'a str, opener: &str, start: usize) -> Option<Secret<'a>> 
 
 /// Where in `text` the quote is closed that `opener` has opened. More backslashes than the opener
 /// has make the quote part of the text, and so does doubling a single quote.
-fn closing(text: &str, opener: &str) -> Option<usize> {
+pub(super) fn closing(text: &str, opener: &str) -> Option<usize> {
     let quote = opener.chars().next_back()?;
     let outer = opener.len() - quote.len_utf8();
     let mut slashes = 0;
@@ -265,6 +319,16 @@ fn group<'a>(
     open: char,
     close: char,
 ) -> Option<Secret<'a>> {
+    let end = end_of_group(value, open, close).unwrap_or(value.len());
+    let secret = Secret::plain(start + 1, end.checked_sub(1)?)?;
+    Some(Secret {
+        quotes: bounded(if end < value.len() { quotes } else { "" }),
+        ..secret
+    })
+}
+
+/// Where the bracket or brace is closed that a text begins with.
+pub(super) fn end_of_group(value: &str, open: char, close: char) -> Option<usize> {
     let mut depth = 0;
     let mut at = 0;
     while let Some(rest) = value.get(at..).filter(|rest| !rest.is_empty()) {
@@ -282,25 +346,27 @@ fn group<'a>(
             depth -= 1;
         }
         if depth == 0 {
-            let secret = Secret::plain(start + 1, at.checked_sub(1)?)?;
-            return Some(Secret {
-                quotes: bounded(quotes),
-                ..secret
-            });
+            return Some(at);
         }
         at += character.len_utf8();
     }
-    Secret::plain(start + 1, value.len() - 1)
+    None
 }
 
-fn until(value: &str, ends: &[char]) -> usize {
+pub(super) fn until(value: &str, ends: &[char]) -> usize {
     value.find(ends).unwrap_or(value.len())
 }
 
 /// Bytes of the word that a text begins with, without what closes something behind it.
 pub(super) fn word(value: &str) -> usize {
-    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '&' | '<' | '`' | '\0');
-    let end = value.find(ends).unwrap_or(value.len());
+    let behind = |at: usize| value.get(at + 1..).unwrap_or("");
+    let ends = |(at, c): &(usize, char)| match c {
+        '&' => is_parameter(behind(*at)),
+        '<' => behind(*at).starts_with('/'),
+        c => c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '\0'),
+    };
+    let end = value.char_indices().find(ends);
+    let end = end.map_or(value.len(), |(at, _)| at);
     let text = value.get(..end).unwrap_or("");
     let text = match value
         .get(end..)
@@ -313,19 +379,34 @@ pub(super) fn word(value: &str) -> usize {
     text.trim_end_matches(CLOSING).len()
 }
 
+/// Whether a text begins with a name and `=`, as a parameter of a URL does.
+fn is_parameter(text: &str) -> bool {
+    let of_name = |byte: &u8| is_of_name(char::from(*byte));
+    let name = text.bytes().take(LONGEST_PARAMETER);
+    let length = name.take_while(of_name).count();
+    length > 0 && text.as_bytes().get(length) == Some(&b'=')
+}
+
 /// Bytes of the password in what follows `scheme://user:`. It may hold what it ought not to, such
 /// as a slash, but a port is none.
 fn password_of_url(value: &str) -> Option<usize> {
-    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '`' | '\0');
+    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '<' | '>' | '`' | '\0');
     let mut characters = value.char_indices();
     let end = characters.find(|(at, c)| *at >= LONGEST_AUTHORITY || ends(*c));
-    let url = value.get(..end.map_or(value.len(), |(at, _)| at))?;
+    let longest = value.get(..end.map_or(value.len(), |(at, _)| at))?;
+    // A single quote may be the one that the URL stands in, or part of the password.
+    let url = longest.get(..until(longest, &['\'']))?;
     let authority = url.get(..until(url, &['/', '?', '#']))?;
     if let Some(length) = authority.rfind('@') {
         return Some(length);
     }
-    let is_port = authority.chars().all(|c| c.is_ascii_digit());
-    url.rfind('@').filter(|_| !is_port)
+    let is_port = authority.bytes().all(|byte| byte.is_ascii_digit());
+    let is_cut = authority.len() == url.len();
+    let behind = longest
+        .get(..until(longest, &['/', '?', '#']))
+        .filter(|_| is_cut);
+    let length = url.rfind('@').or_else(|| behind?.rfind('@'));
+    length.filter(|_| !is_port)
 }
 
 /// Bytes of the run of letters that tokens are made of.

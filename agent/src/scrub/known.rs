@@ -30,12 +30,15 @@ struct Form {
 
 /// The forms of all known secrets. It cannot be printed.
 #[derive(Clone, Default)]
-pub(super) struct Known(Vec<Form>);
+pub(super) struct Known {
+    forms: Vec<Form>,
+    /// Whether there were more than are looked for.
+    pub(super) is_cut: bool,
+}
 
 impl Known {
-    /// Adds every form of a secret; `show` is what may be seen of it as it is.
-    pub(super) fn add(&mut self, secret: &str, show: Show) {
-        self.add_plain(secret, show);
+    /// Adds the forms of a secret that [`Known::add_plain`] does not.
+    pub(super) fn add_derived(&mut self, secret: &str) {
         for line in secret.lines().map(str::trim) {
             if line.len() >= SHORTEST_LINE && line.len() < secret.len() && !line.starts_with("---")
             {
@@ -68,10 +71,16 @@ impl Known {
     }
 
     fn put(&mut self, text: String, show: Show, is_encoded: bool) {
-        let is_new = !self.0.iter().any(|known| known.text == text);
-        let is_long = text.chars().count() >= SHORTEST;
-        if is_new && is_long && self.0.len() < MOST_FORMS {
-            self.0.push(Form {
+        let is_new = !self.forms.iter().any(|known| known.text == text);
+        // Asterisks are in every mask.
+        let is_stars = text.bytes().all(|byte| byte == b'*');
+        let is_long = text.chars().count() >= SHORTEST && !is_stars;
+        if !is_new || !is_long {
+            return;
+        }
+        self.is_cut |= self.forms.len() >= MOST_FORMS;
+        if self.forms.len() < MOST_FORMS {
+            self.forms.push(Form {
                 text,
                 show,
                 is_encoded,
@@ -82,7 +91,7 @@ impl Known {
     /// Where known secrets stand in a line, in order; where several overlap, all of them as one.
     pub(super) fn find(&self, line: &str) -> Vec<(Range<usize>, Show)> {
         let mut found: Vec<(Range<usize>, Show)> = Vec::new();
-        for form in &self.0 {
+        for form in &self.forms {
             let mut behind = 0;
             for (at, text) in line.match_indices(form.text.as_str()) {
                 let mut range = at..at + text.len();

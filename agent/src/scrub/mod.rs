@@ -10,6 +10,7 @@
 //! Masking takes time in proportion to the text, adds no more than a mask for each secret, and
 //! does nothing to a text that went through it before.
 
+mod below;
 pub mod command;
 mod copy;
 mod extent;
@@ -24,6 +25,7 @@ mod tests;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use regex_automata::meta::{BuildError, Config, Regex};
 use regex_automata::util::syntax;
@@ -33,7 +35,7 @@ use crate::config::{keys, Settings};
 pub use copy::Kind;
 use known::Known;
 use masked::Masked;
-use rules::{Place, Show, API_KEY, EXTRA_NAME, NEXT, RULES, SEPARATOR};
+use rules::{Place, Rule, Show, API_KEY, EXTRA_NAME, NEXT, RULES, SEPARATOR};
 pub use stream::Stream;
 
 /// What stands in the place of a secret.
@@ -45,6 +47,12 @@ const MOST_ROUNDS: usize = 16;
 const CACHE: usize = 512 * 1024;
 /// The most bytes that patterns of the configuration may take when compiled.
 const PATTERN_SIZE: usize = 256 * 1024;
+/// Patterns that the configuration may add.
+const MOST_PATTERNS: usize = 256;
+/// How many times as long as a line, and [`SHORT`] more, its masked form may become.
+const MOST_GROWTH: usize = 64;
+/// Bytes that a line may be taken for longer than it is where growth is bounded.
+const SHORT: usize = 64;
 /// Names that the configuration may add.
 const MOST_NAMES: usize = 256;
 /// Bytes of such a name at most.
@@ -83,8 +91,9 @@ impl std::error::Error for Error {}
 /// Masks secrets in lines.
 #[derive(Clone)]
 pub struct Scrubber {
-    rules: Regex,
-    patterns: Option<Regex>,
+    /// What the automatons remember while matching is shared by all copies.
+    rules: Arc<Regex>,
+    patterns: Option<Arc<Regex>>,
     known: Known,
 }
 
@@ -99,8 +108,8 @@ impl Scrubber {
     /// besides. Fails when a pattern is no regexp or matches nothing in particular.
     pub fn new(extra_secrets: &[String], extra_patterns: &[String]) -> Result<Scrubber, Error> {
         let mut scrubber = Scrubber {
-            rules: rules(&[])?,
-            patterns: patterns(extra_patterns)?,
+            rules: Arc::new(rules(&[])?),
+            patterns: patterns(extra_patterns)?.map(Arc::new),
             known: Known::default(),
         };
         scrubber.add_secrets(extra_secrets);
@@ -124,27 +133,22 @@ impl Scrubber {
                 names.push(name);
             }
         }
-        let key = &keys::SCRUBBER_ADDITIONAL_PATTERNS;
-        let mut usable: Vec<String> = Vec::new();
-        let mut compiled = None;
-        for pattern in settings.list(key) {
-            usable.push(pattern.clone());
-            match patterns(&usable) {
-                Ok(regex) => compiled = regex,
-                Err(error) => {
-                    usable.pop();
-                    warnings.push(format!("{}: {error}", key.name));
-                }
-            }
-        }
+        let patterns = usable_patterns(settings, &mut warnings);
         let mut scrubber = Scrubber {
-            rules: rules(&names)?,
-            patterns: compiled,
+            rules: Arc::new(rules(&names)?),
+            patterns: patterns.map(Arc::new),
             known: Known::default(),
         };
-        scrubber.add_secrets(settings.secrets());
+        // Those that matter most come first, should there be too many.
         let keys = [&keys::API_KEY, &keys::APP_KEY];
-        scrubber.add_secrets(&keys.map(|key| settings.text(key).to_owned()));
+        let mut secrets = keys.map(|key| settings.text(key).to_owned()).to_vec();
+        secrets.extend_from_slice(settings.secrets());
+        scrubber.add_secrets(&secrets);
+        if scrubber.known.is_cut {
+            warnings.push(
+                "the configuration has too many secrets: some of them, as they are or encoded, are not hidden where they stand without their name; give fewer".to_owned(),
+            );
+        }
         Ok((scrubber, warnings))
     }
 
@@ -152,10 +156,12 @@ impl Scrubber {
     /// them. Those shorter than six characters are in too many words, and left out. Of one that has
     /// the shape of a key, the end that such keys show is shown.
     pub fn add_secrets(&mut self, secrets: &[String]) {
-        for secret in secrets.iter().map(|secret| secret.trim()) {
+        let secrets = || secrets.iter().map(|secret| secret.trim());
+        for secret in secrets() {
             let shown = self.shown_of_shape(secret);
-            self.known.add(secret, shown);
+            self.known.add_plain(secret, shown);
         }
+        secrets().for_each(|secret| self.known.add_derived(secret));
     }
 
     /// The line with its secrets masked. Several lines in one text are all gone through, and a
@@ -172,6 +178,9 @@ impl Scrubber {
                 return (clean, replaced);
             };
             replaced += changes;
+            if next.len() > MOST_GROWTH * (line.len() + SHORT) {
+                break;
+            }
             clean = Cow::Owned(next);
         }
         (Cow::Borrowed(MASK), replaced.max(1))
@@ -253,8 +262,11 @@ impl Scrubber {
         let mut found = self.rules.find_iter(&line);
         let found = found.find(|found| found.end() == line.len())?;
         let rule = RULES.get(found.pattern().as_usize()).unwrap_or(&EXTRA_NAME);
-        let is_named = matches!(rule.place, Place::Value | Place::Header);
-        (is_named && !extent::is_about(name)).then_some(rule.show)
+        let is_secret = match rule.place {
+            Place::Value | Place::Header => !extent::is_about(name),
+            place => place == Place::ExtraValue,
+        };
+        is_secret.then_some(rule.show)
     }
 
     /// Whether the value of a secret name at the start of this line stands on the lines below.
@@ -263,23 +275,22 @@ impl Scrubber {
             return false;
         };
         let rule = RULES.get(found.pattern().as_usize()).unwrap_or(&EXTRA_NAME);
-        let is_named = matches!(rule.place, Place::Value | Place::Header | Place::Members);
-        let value = line.get(found.end()..).unwrap_or("").trim();
-        is_named
-            && extent::begins_line(line, found.start())
-            && (value.is_empty() || extent::is_block_mark(value))
+        let is_named = matches!(
+            rule.place,
+            Place::Value | Place::ExtraValue | Place::Header | Place::Members
+        );
+        let value = line.get(found.end()..).unwrap_or("");
+        is_named && extent::begins_line(line, found.start()) && below::goes_on_below(value)
     }
 }
 
 /// The built-in rules and one for names besides, as one automaton.
 fn rules(names: &[&str]) -> Result<Regex, Error> {
-    let mut texts: Vec<String> = RULES.iter().map(|rule| rule.pattern.to_owned()).collect();
+    let written = |rule: &Rule| rule.pattern.replace("SEP", SEPARATOR).replace("NEXT", NEXT);
+    let mut texts: Vec<String> = RULES.iter().map(written).collect();
     if !names.is_empty() {
         let names: Vec<String> = names.iter().map(|name| name_pattern(name)).collect();
-        texts.push(format!("(?:{})SEP", names.join("|")));
-    }
-    for text in &mut texts {
-        *text = text.replace("SEP", SEPARATOR).replace("NEXT", NEXT);
+        texts.push(format!("(?:{}){SEPARATOR}", names.join("|")));
     }
     let syntax = syntax::Config::new()
         .case_insensitive(true)
@@ -305,30 +316,70 @@ fn name_pattern(name: &str) -> String {
     pattern
 }
 
-/// The patterns of the configuration as one automaton; none without any.
-fn patterns(texts: &[String]) -> Result<Option<Regex>, Error> {
-    let build = |texts: &[String]| {
-        let config = Config::new()
-            .nfa_size_limit(Some(PATTERN_SIZE))
-            .hybrid_cache_capacity(CACHE);
-        let built = Regex::builder().configure(config).build_many(texts);
-        built.map_err(|error| reason(&error))
-    };
-    for text in texts {
-        let refused = |reason| Error::Pattern {
-            pattern: text.clone(),
-            reason,
-        };
-        let regex = build(std::slice::from_ref(text)).map_err(refused)?;
-        if regex.is_match("") {
-            return Err(refused("it matches every line".to_owned()));
+/// Those patterns of the configuration that can be used, with a sentence for each of the others.
+fn usable_patterns(settings: &Settings, warnings: &mut Vec<String>) -> Option<Regex> {
+    let key = &keys::SCRUBBER_ADDITIONAL_PATTERNS;
+    let mut usable: Vec<String> = Vec::new();
+    for pattern in settings.list(key) {
+        if usable.len() >= MOST_PATTERNS {
+            warnings.push(format!(
+                "{}: patterns are left out; give {MOST_PATTERNS} at most",
+                key.name
+            ));
+            break;
+        }
+        match check_pattern(pattern) {
+            Ok(()) => usable.push(pattern.clone()),
+            Err(error) => warnings.push(format!("{}: {error}", key.name)),
         }
     }
-    let together = (!texts.is_empty()).then(|| build(texts)).transpose();
-    together.map_err(|reason| Error::Pattern {
+    // Each is small enough, but all together may not be.
+    loop {
+        match together(&usable) {
+            Ok(regex) => return regex,
+            Err(reason) => {
+                let pattern = usable.pop()?;
+                let error = Error::Pattern { pattern, reason };
+                warnings.push(format!("{}: {error}", key.name));
+            }
+        }
+    }
+}
+
+/// These patterns as one automaton; none without any.
+fn patterns(texts: &[String]) -> Result<Option<Regex>, Error> {
+    texts.iter().try_for_each(|text| check_pattern(text))?;
+    together(texts).map_err(|reason| Error::Pattern {
         pattern: texts.join("` and `"),
         reason,
     })
+}
+
+/// Whether a pattern can be used. One that matches a part of a mask would find something to mask
+/// in each mask that it has put, without an end.
+fn check_pattern(text: &str) -> Result<(), Error> {
+    let refused = |reason| Error::Pattern {
+        pattern: text.to_owned(),
+        reason,
+    };
+    let regex = together(&[text.to_owned()]).map_err(refused)?;
+    let found = |text: &str| regex.as_ref()?.find(text).map(|found| found.range());
+    if found("").is_some() {
+        return Err(refused("it matches every line".to_owned()));
+    }
+    if found(MASK).is_some_and(|range| range != (0..MASK.len())) {
+        return Err(refused("it matches what stands for secrets".to_owned()));
+    }
+    Ok(())
+}
+
+/// Patterns as one automaton, or why there is none.
+fn together(texts: &[String]) -> Result<Option<Regex>, String> {
+    let config = Config::new()
+        .nfa_size_limit(Some(PATTERN_SIZE))
+        .hybrid_cache_capacity(CACHE);
+    let built = (!texts.is_empty()).then(|| Regex::builder().configure(config).build_many(texts));
+    built.transpose().map_err(|error| reason(&error))
 }
 
 /// Why a regexp was refused: the last line of a drawing over several.

@@ -17,6 +17,8 @@ pub(super) enum Place {
     Argument,
     /// The value behind the name and the separator that it ends with.
     Value,
+    /// The same for names that the configuration adds, whatever they seem to say.
+    ExtraValue,
     /// The same for headers of HTTP, whose values have blanks.
     Header,
     /// What stands between it and the `@` of a URL.
@@ -73,7 +75,7 @@ pub(super) const API_KEY: Show = Show::End { stars: 28, kept: 4 };
 const APP_KEY: Show = Show::End { stars: 36, kept: 4 };
 
 /// The rule of names that the configuration adds.
-pub(super) static EXTRA_NAME: Rule = rule("", Place::Value, Show::Nothing);
+pub(super) static EXTRA_NAME: Rule = rule("", Place::ExtraValue, Show::Nothing);
 
 /// Every rule. No pattern may begin with a repetition, and none may go on without a bound over what
 /// other patterns match, or the search would read a long line again and again.
@@ -99,7 +101,7 @@ pub(super) static RULES: &[Rule] = &[
         Show::Nothing,
     ),
     rule(r"(?-i:\bBearer)[ \t]+", Place::Word, Show::EndOfToken),
-    rule(r#"://[^\s:/@?#\["']{0,64}:"#, Place::Url, Show::Nothing),
+    rule(r#"://[^\s:/?#\["']{0,256}:"#, Place::Url, Show::Nothing),
     rule(
         r"[?&](?:key|sig|signature|auth|x-amz-signature|x-amz-credential)=",
         Place::Word,
@@ -116,7 +118,7 @@ pub(super) static RULES: &[Rule] = &[
         Show::Nothing,
     ),
     rule(
-        r"\B-(?:-[a-z0-9-]{0,32})?(?:pass|password|passwd|passphrase|pwd|token|jwt|secret|api-?key|app-?key|access-?key|private-?key)NEXT",
+        r"\B-(?:-[a-z0-9._-]{0,32}|[a-z0-9._-]{0,32}[._-])?(?:pass(?:word|wd|phrase|in|out)?|pwd|(?:token|secret)(?:[_-]?id)?|jwt|(?:api|app|access|private|secret|account|consumer)[_-]?key)NEXT",
         Place::Argument,
         Show::Nothing,
     ),

@@ -13,6 +13,18 @@ use super::{Scrubber, MASK};
 /// Lines of a PEM block at most. The longest keys have some two hundred.
 const LONGEST_BLOCK: usize = 1_000;
 
+/// Lines of a block that look like none of one, at most.
+const MOST_STRANGE: usize = 8;
+
+/// Lines of a value below its name, at most.
+const LONGEST_VALUE: usize = 1_000;
+
+/// Characters of base64 in a line of a block that has something else in it, such as a time.
+const LONG_RUN: usize = 32;
+
+/// What lines of a block begin with that are no base64 (RFC 1421, RFC 4880).
+const HEADERS: &[&str] = &["Proc-Type:", "DEK-Info:", "Version:", "Comment:", "Hash:"];
+
 /// Bytes of what a block says it holds.
 const LONGEST_LABEL: usize = 48;
 
@@ -22,13 +34,17 @@ const ARMOR: &str = "LS0tLS1CRUdJTi";
 /// What goes on over the lines.
 #[derive(Clone, Copy, Debug)]
 enum Hidden {
-    /// A block that began this many lines ago.
-    Block(usize),
+    /// A block that began this many lines ago, and the number of those that look like none of it.
+    Block { lines: usize, strange: usize },
     /// Base64 that began this many lines ago.
     Armor(usize),
     /// The value of a name that this many blanks are before: everything further in, and the items
     /// of a list as far in. A mask stands for all of it once that was `said`.
-    Value { blanks: usize, said: bool },
+    Value {
+        blanks: usize,
+        said: bool,
+        lines: usize,
+    },
 }
 
 /// Masks the lines of one text, in their order.
@@ -67,37 +83,57 @@ impl<'a> Stream<'a> {
     fn next<'l>(&mut self, mut line: &'l str) -> Option<Cow<'l, str>> {
         while let Some(hidden) = self.hidden.take() {
             match hidden {
-                Hidden::Block(lines) => match end_of_block(line) {
-                    Some(end) => {
+                Hidden::Block { lines, strange } => {
+                    if let Some(end) = end_of_block(line) {
                         self.hidden = self.later.take();
                         line = line.get(end..).filter(|rest| !rest.trim().is_empty())?;
                         self.replaced += 1;
                         continue;
                     }
-                    None => {
-                        self.go_on(lines + 1 < LONGEST_BLOCK, Hidden::Block(lines + 1));
+                    let (lines, strange) = (lines + 1, strange + usize::from(!is_of_block(line)));
+                    if strange <= MOST_STRANGE {
+                        self.go_on(lines < LONGEST_BLOCK, Hidden::Block { lines, strange });
                         return None;
                     }
-                },
+                }
                 Hidden::Armor(lines) if is_base64(line) => {
                     let goes_on = is_wrapped(line) && lines < LONGEST_BLOCK;
                     self.go_on(goes_on, Hidden::Armor(lines + 1));
                     return None;
                 }
-                Hidden::Value { blanks, said } if is_below(line, blanks) => {
-                    let is_blank = line.trim().is_empty();
-                    let said_now = said || !is_blank;
-                    self.hidden = Some(Hidden::Value {
-                        blanks,
-                        said: said_now,
-                    });
-                    return (said_now && !said).then(|| self.told(line));
-                }
+                Hidden::Value {
+                    blanks,
+                    said,
+                    lines,
+                } if is_below(line, blanks) => return self.value(line, blanks, said, lines),
                 Hidden::Armor(_) | Hidden::Value { .. } => {}
             }
             self.hidden = self.later.take();
         }
         Some(self.first(line))
+    }
+
+    /// A line of a value. A mask that is as far in as the name ends one that is too long.
+    fn value<'l>(
+        &mut self,
+        line: &'l str,
+        blanks: usize,
+        said: bool,
+        lines: usize,
+    ) -> Option<Cow<'l, str>> {
+        if lines >= LONGEST_VALUE {
+            self.hidden = self.later.take();
+            self.replaced += 1;
+            let before = line.get(..blanks).unwrap_or("");
+            return Some(Cow::Owned(format!("{before}{MASK}")));
+        }
+        let said_now = said || !line.trim().is_empty();
+        self.hidden = Some(Hidden::Value {
+            blanks,
+            said: said_now,
+            lines: lines + 1,
+        });
+        (said_now && !said).then(|| self.told(line))
     }
 
     /// Sets what goes on below: this, or else what was to come later.
@@ -137,9 +173,13 @@ impl<'a> Stream<'a> {
             Some(Hidden::Value {
                 blanks: blanks(line),
                 said: false,
+                lines: 0,
             })
         } else if opens_block(line) {
-            Some(Hidden::Block(0))
+            Some(Hidden::Block {
+                lines: 0,
+                strange: 0,
+            })
         } else if opens_armor(line) {
             Some(Hidden::Armor(0))
         } else {
@@ -162,6 +202,16 @@ fn opens_block(line: &str) -> bool {
 fn opens_armor(line: &str) -> bool {
     let start = line.rfind(ARMOR);
     start.is_some_and(|start| line.get(start..).is_some_and(is_wrapped))
+}
+
+/// Whether a line looks like one of a block.
+fn is_of_block(line: &str) -> bool {
+    let text = line.trim();
+    let mut runs = text.split(|c: char| !(c.is_ascii_alphanumeric() || "+/_-=".contains(c)));
+    text.is_empty()
+        || is_base64(text)
+        || HEADERS.iter().any(|header| text.starts_with(header))
+        || runs.any(|run| run.len() >= LONG_RUN)
 }
 
 /// Whether there is nothing but base64 in the line.

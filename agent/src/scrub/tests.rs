@@ -111,6 +111,9 @@ fn secrets_are_masked() {
         ("tool --password hunter2 -v", "tool --password {m} -v"),
         ("tool --api-key 'a b' -v", "tool --api-key '{m}' -v"),
         ("tool --token = x", "tool --token = {m}"),
+        ("a=1&password=x&y&b-c=2", "a=1&password={m}&b-c=2"),
+        ("<a password=x</a>", "<a password={m}</a>"),
+        ("T { token: S(\"x\"), a: 1 }", "T { token: {m}), a: 1 }"),
         // Members of JSON, also of JSON in JSON.
         (
             "{\"password\":\"x\",\"a\":1}",
@@ -274,11 +277,51 @@ fn what_was_given_is_hidden_everywhere() {
 }
 
 #[test]
+fn too_many_secrets_are_hidden_as_they_are() {
+    let secrets: Vec<String> = (0..1_000)
+        .map(|n| format!("hunter hunter {n:04}"))
+        .collect();
+    let scrubber = Scrubber::new(&secrets, &[]).unwrap();
+    assert!(scrubber.known.is_cut);
+    for secret in &secrets {
+        assert_eq!(scrubber.line(secret), MASK);
+    }
+    assert!(!Scrubber::new(&secrets[..10], &[]).unwrap().known.is_cut);
+}
+
+#[test]
 fn patterns_that_cannot_be_used_are_refused_in_words() {
-    for (pattern, reason) in [("a(", "unclosed group"), ("a*", "it matches every line")] {
+    let of_mask = "it matches what stands for secrets";
+    for (pattern, reason) in [
+        ("a(", "unclosed group"),
+        ("a*", "it matches every line"),
+        (".", of_mask),
+        (r"\W", of_mask),
+        ("[^a-z]", of_mask),
+        (r"\S{1,4}", of_mask),
+    ] {
         let error = Scrubber::new(&[], &[pattern.to_owned()]).unwrap_err();
         let text = error.to_string();
         assert!(text.contains(pattern) && text.contains(reason), "{text}");
+    }
+}
+
+#[test]
+fn masks_are_not_masked_again_and_again() {
+    let secrets = ["******".to_owned(), "********".to_owned()];
+    let patterns = [r"\S+", r"a\*|\*a", ".{9}"].map(str::to_owned);
+    for pattern in patterns {
+        let scrubber = Scrubber::new(&secrets, &[pattern.clone()]).unwrap();
+        for line in [
+            "abc",
+            "aaaaaaaaaa",
+            "a b a ******** a",
+            "****** *******a*********",
+        ] {
+            let once = scrubber.line(line);
+            assert!(once.len() <= 64 * (line.len() + 64), "{pattern}: {once}");
+            assert_eq!(scrubber.line(&once), once, "{pattern}");
+        }
     }
 }
 
@@ -384,6 +427,15 @@ fn whatever_stands_together_a_second_time_changes_nothing() {
         "community",
         "secret",
         "80",
+        "Secret(",
+        "b'",
+        "&a=",
+        "</",
+        "Bearer \"",
+        "=\"",
+        "--token_id ",
+        "curl -u ",
+        "A_TOKEN=",
     ];
     let scrubber = Scrubber::new(&["hunter2".to_owned()], &[]).unwrap();
     let mut state: usize = 1;

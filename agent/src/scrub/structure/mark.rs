@@ -5,7 +5,7 @@
 //! second hides them wherever else they stand. Trees are not deeper than their parsers allow.
 
 use super::super::masked::show;
-use super::super::{extent, Scrubber, Show, Stream, API_KEY};
+use super::super::{extent, Scrubber, Show, Stream, API_KEY, MASK};
 use super::tree::{Leaf, Node};
 
 /// The name of the section in which every value is a key of an account.
@@ -170,23 +170,24 @@ fn of_text(scrubber: &Scrubber, text: &str) -> (String, u64) {
     (out, replaced)
 }
 
-/// Masks items of a list of texts as if they were the arguments of a program.
+/// Masks items of a list as if they were the arguments of a program. Those that are none are empty
+/// ones, and of a text over several lines only all of it is masked.
 fn arguments(scrubber: &Scrubber, items: &mut [Node]) -> u64 {
     let mut line = String::new();
     let mut has_flag = false;
     for (place, item) in items.iter().enumerate() {
-        let Node::Leaf(leaf) = item else {
-            return 0;
+        let text = match item {
+            Node::Leaf(leaf) => leaf.shown(),
+            _ => "",
         };
-        let text = leaf.shown();
-        if text.contains(['\0', '\n']) || line.len() + text.len() > LONGEST_ARGUMENTS {
+        if line.len() + text.len() > LONGEST_ARGUMENTS {
             return 0;
         }
         has_flag |= text.starts_with('-');
         if place > 0 {
             line.push('\0');
         }
-        line.push_str(text);
+        line.push_str(&text.replace(['\0', '\n'], " "));
     }
     if !has_flag {
         return 0;
@@ -199,7 +200,8 @@ fn arguments(scrubber: &Scrubber, items: &mut [Node]) -> u64 {
     let mut replaced = 0;
     for (item, part) in items.iter_mut().zip(parts) {
         if let Node::Leaf(leaf) = item {
-            if leaf.shown() != part {
+            let is_word = part == MASK || !leaf.shown().contains(['\0', '\n']);
+            if is_word && leaf.shown() != part {
                 leaf.masked = Some(part.to_owned());
                 replaced += 1;
             }

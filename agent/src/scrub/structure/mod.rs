@@ -10,6 +10,8 @@ mod mark;
 mod text;
 mod tree;
 
+use std::borrow::Cow;
+
 use super::{Kind, Scrubber, Stream};
 use mark::Marks;
 use text::Layout;
@@ -36,10 +38,10 @@ fn of_documents(scrubber: &Scrubber, text: &str, parse: Parse) -> Option<(String
     let mut marks = Marks::of(scrubber);
     documents.iter_mut().for_each(|node| marks.named(node));
     let mut replaced = marks.replaced;
-    let mut with_found = scrubber.clone();
+    let mut with_found = Cow::Borrowed(scrubber);
     for secret in marks.found {
         let shown = scrubber.shown_of_shape(&secret);
-        with_found.known.add_plain(&secret, shown);
+        with_found.to_mut().known.add_plain(&secret, shown);
     }
     for node in &mut documents {
         replaced += mark::shaped(&with_found, node);

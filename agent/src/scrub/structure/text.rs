@@ -9,8 +9,12 @@ use super::super::{Scrubber, Stream};
 use super::quoted;
 use super::tree::{Leaf, Node};
 
+/// Characters of the longest word for nothing: `null`.
+const LONGEST_NULL: usize = 4;
+
 /// A text that is gone through.
 pub(super) struct Layout<'a> {
+    scrubber: &'a Scrubber,
     text: &'a str,
     /// How far.
     at: usize,
@@ -24,6 +28,7 @@ pub(super) struct Layout<'a> {
 impl<'a> Layout<'a> {
     pub(super) fn of(scrubber: &'a Scrubber, text: &'a str) -> Layout<'a> {
         Layout {
+            scrubber,
             text,
             at: 0,
             out: String::with_capacity(text.len()),
@@ -52,8 +57,12 @@ impl<'a> Layout<'a> {
         }
         match node {
             Node::Null => {
-                let length = token(self.rest());
-                let word = self.rest().get(..length)?;
+                // No more is looked at than a longer word needs to be told by.
+                let rest = self.rest();
+                let end = rest.char_indices().nth(LONGEST_NULL + 2);
+                let near = rest.get(..end.map_or(rest.len(), |(at, _)| at))?;
+                let length = token(near);
+                let word = near.get(..length)?;
                 if matches!(word, "~" | "null" | "Null" | "NULL") {
                     self.keep(length);
                 }
@@ -129,6 +138,8 @@ impl<'a> Layout<'a> {
 
     /// Takes over a value, or writes what is shown instead.
     fn leaf(&mut self, leaf: &Leaf) -> Option<()> {
+        // What begins in a comment does not go on behind a value.
+        self.comments = Stream::new(self.scrubber);
         let rest = self.rest();
         let (length, indent) = match rest.chars().next() {
             Some('"') => (in_double_quotes(rest)?, None),

@@ -230,6 +230,15 @@ fn whatever_a_file_holds_the_second_time_changes_nothing() {
         "A_TOKEN=",
         "eyJa.eyJb.c",
         "<<: ",
+        "  token: | # c\n",
+        "password: [\n",
+        "password: \"",
+        "additional_endpoints: {\n",
+        "Secret(\"",
+        "b'",
+        "&a=",
+        "Bearer '",
+        " #",
     ];
     let scrubber = Scrubber::new(&["hunter2hunter".to_owned()], &[]).unwrap();
     let mut state: usize = 7;
@@ -290,5 +299,61 @@ fn the_worst_files_once_looked_endless() {
             copied(&scrubber, kind, &format!("{start}{body}"));
         }
         copied(&scrubber, Kind::Lines, &body.repeat(2).replace('\n', " "));
+    }
+}
+
+#[test]
+fn what_the_configuration_has_too_many_of_is_said() {
+    use crate::config::{keys, Settings, Value};
+    let mut settings = Settings::empty(true);
+    let texts = |start: &str| Value::List((0..300).map(|n| format!("{start} {n:03}")).collect());
+    settings.set(&keys::SCRUBBER_ADDITIONAL_PATTERNS, texts("card"), "");
+    settings.set(&keys::SCRUBBER_ADDITIONAL_KEYS, texts("name"), "");
+    let (scrubber, warnings) = Scrubber::of_settings(&settings).unwrap();
+    assert_eq!(
+        scrubber.line("card 255, name 255: x"),
+        "********, name 255: ********"
+    );
+    for (key, most) in [("keys", "give 256 names"), ("patterns", "give 256 at most")] {
+        let start = format!("scrubber.additional_{key}: ");
+        let is_said = |text: &String| text.starts_with(&start) && text.contains(most);
+        assert!(warnings.iter().any(is_said), "{key}: {warnings:?}");
+    }
+}
+
+/// Looking at all of the long word for each item would take the square of the length.
+#[test]
+fn many_items_without_a_value_once_looked_endless() {
+    let text = format!("{}- {}\n", "- \n".repeat(200_000), "x".repeat(3_000_000));
+    copied(&scrubber(), Kind::Yaml, &text);
+    let text = "- null\n- ~\n-\n- nullable\n- null: null\n- NULL\npassword: x\n";
+    copied(&scrubber(), Kind::Yaml, text);
+}
+
+#[test]
+fn a_stray_line_does_not_hide_a_log() {
+    let line = "2026-01-01 INFO started in 12 ms\n".repeat(20);
+    let begin = "cannot read c.pem: expected \"-----BEGIN CERTIFICATE-----\", found nothing\n";
+    let (clean, _) = copied(&scrubber(), Kind::Lines, &format!("{begin}{line}"));
+    assert!(clean.lines().count() >= 13, "{clean}");
+    let yaml = "# -----BEGIN X-----\na: 1\n# a comment\nb: 2\n";
+    let (clean, _) = copied(&scrubber(), Kind::Yaml, yaml);
+    assert_eq!(clean, yaml.replace("-----BEGIN X-----", MASK));
+}
+
+#[test]
+fn a_value_without_an_end_does_not_hide_a_whole_file() {
+    for (name, line) in [
+        ("Password:\n", "  Kp7xW2\n"),
+        ("  token:\n", "  - Kp7xW2\n"),
+    ] {
+        let text = format!(
+            "{name}{}{}",
+            line.repeat(1_001),
+            "      shown\n".repeat(1_500)
+        );
+        let (clean, _) = copied(&scrubber(), Kind::Lines, &text);
+        assert!(!clean.contains("Kp7xW2"), "{clean}");
+        assert_eq!(clean.matches("shown").count(), 1_500);
     }
 }
