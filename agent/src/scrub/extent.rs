@@ -119,7 +119,7 @@ fn named(line: &str, found: Range<usize>, place: Place) -> Option<Secret<'_>> {
         _ if !opener.is_empty() => return quoted(value, opener, start),
         ('[', _) => return group(value, start, list_quotes, '[', ']'),
         ('{', quotes) if !quotes.is_empty() => return None,
-        ('|' | '>' | '&' | '!', _) if is_mark_of_block(value) => return None,
+        ('|' | '>' | '&' | '!', _) if marks_block(line, &found) => return None,
         _ => {}
     }
     let length = match quotes.is_empty() {
@@ -135,6 +135,13 @@ fn named(line: &str, found: Range<usize>, place: Place) -> Option<Secret<'_>> {
         quotes: bounded(quotes),
         ..secret
     })
+}
+
+/// Whether the value of a name that begins a line is the mark of a block. Only there, or each name
+/// in a long line would have all that is behind it looked at.
+fn marks_block(line: &str, found: &Range<usize>) -> bool {
+    let value = line.get(found.end..).unwrap_or("");
+    begins_line(line, found.start) && is_mark_of_block(value.lines().next().unwrap_or(""))
 }
 
 /// Bytes of a value without quotes, of a name without quotes that ends at `name_end`: all of the

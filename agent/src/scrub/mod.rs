@@ -378,8 +378,11 @@ fn together(texts: &[String]) -> Result<Option<Regex>, String> {
     let config = Config::new()
         .nfa_size_limit(Some(PATTERN_SIZE))
         .hybrid_cache_capacity(CACHE);
-    let built = (!texts.is_empty()).then(|| Regex::builder().configure(config).build_many(texts));
-    built.transpose().map_err(|error| reason(&error))
+    if texts.is_empty() {
+        return Ok(None);
+    }
+    let built = Regex::builder().configure(config).build_many(texts);
+    built.map(Some).map_err(|error| reason(&error))
 }
 
 /// Why a regexp was refused: the last line of a drawing over several.

@@ -475,6 +475,19 @@ fn lines_that_are_all_triggers_once_looked_endless() {
         "://a:b@",
         "password=",
         "\"token\":\"",
+        "password=b'",
+        "password=S(\"",
+        "x Cookie: a=\"b\" ",
+        "x Cookie: a=",
+        "password=&a",
+        "&a",
+        "curl -u '",
+        "curl \"-u\" ",
+        "-a.",
+        "-secret-id",
+        "://a@",
+        "://a:'",
+        "Bearer \"",
     ] {
         let line = piece.repeat(500_000 / piece.len());
         let once = scrubber.line(&line);
