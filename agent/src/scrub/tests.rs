@@ -311,7 +311,7 @@ fn masks_are_not_masked_again_and_again() {
     let secrets = ["******".to_owned(), "********".to_owned()];
     let patterns = [r"\S+", r"a\*|\*a", ".{9}"].map(str::to_owned);
     for pattern in patterns {
-        let scrubber = Scrubber::new(&secrets, &[pattern.clone()]).unwrap();
+        let scrubber = Scrubber::new(&secrets, std::slice::from_ref(&pattern)).unwrap();
         for line in [
             "abc",
             "aaaaaaaaaa",
