@@ -72,15 +72,21 @@ fn lines_of_json(scrubber: &Scrubber, text: &str) -> Option<(String, u64)> {
     for line in text.split_inclusive('\n') {
         let content = line.trim_end_matches(['\n', '\r']);
         let end = line.get(content.len()..).unwrap_or("");
-        let document = content.trim_start().starts_with(['{', '[']);
-        let document = document.then(|| of_documents(scrubber, content, tree::json));
+        let starts = content.trim_start().starts_with(['{', '[']);
+        let document = starts.then(|| of_documents(scrubber, content, tree::json));
         if let Some((shown, changes)) = document.flatten() {
             is_json = true;
             replaced += changes;
             out.push_str(&shown);
             out.push_str(end);
         } else if let Some(shown) = stream.line(content) {
-            out.push_str(&shown);
+            // Without its secrets it may have become what can be parsed.
+            let is_changed = starts && shown != content;
+            let again = is_changed.then(|| of_documents(scrubber, &shown, tree::json));
+            let again = again.flatten();
+            is_json |= again.is_some();
+            replaced += again.as_ref().map_or(0, |(_, changes)| *changes);
+            out.push_str(again.as_ref().map_or(&shown, |(text, _)| text));
             out.push_str(end);
         }
     }

@@ -357,3 +357,20 @@ fn a_value_without_an_end_does_not_hide_a_whole_file() {
         assert_eq!(clean.matches("shown").count(), 1_500);
     }
 }
+
+#[test]
+fn a_line_once_became_json_by_losing_a_secret() {
+    let scrubber = Scrubber::new(&[], &[]).unwrap();
+    let text =
+        "{\"password\": 1\u{1}, \"c\": {\"token\": {\"d\": \"hidden\"}}}\n{\"f\": 1}\nno json\n";
+    let copy = |text: &str| {
+        let mut out = Vec::new();
+        let replaced = scrubber
+            .copy(Kind::Json, &mut text.as_bytes(), &mut out)
+            .unwrap();
+        (String::from_utf8(out).unwrap(), replaced)
+    };
+    let (once, replaced) = copy(text);
+    assert!(replaced > 1 && !once.contains("hidden"), "{once}");
+    assert_eq!(copy(&once), (once.clone(), 0));
+}
