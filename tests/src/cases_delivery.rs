@@ -27,7 +27,7 @@ const SOME: usize = 6_000;
 const SOME_IN_VM: usize = 600;
 /// Times that each role is killed.
 const KILLS: usize = 3;
-/// Seconds for everything that waits to arrive.
+/// Seconds without a new number among those that wait to arrive.
 const ARRIVE_SECONDS: u64 = 60;
 const ARRIVE_SECONDS_FULL: u64 = 600;
 /// How long an intake is away or hangs in the full form.
@@ -103,7 +103,8 @@ fn outage() -> Outcome {
     })?;
     nginx.resume()?;
     pour(&agent, &numbers, second..MANY)?;
-    expect_below(MANY, &mut tally, &mut nginx, arrival())?;
+    expect_below(MANY, &mut tally, &mut nginx, arrival())
+        .map_err(|failure| failure.at(&format!("{:?}", delivery_status(&agent))))?;
     tell(&tally);
     expect_nothing_waits(&agent)
 }
