@@ -20,3 +20,5 @@ pub mod rotating_file;
 pub mod signals;
 pub mod socket;
 pub mod terminal;
+#[cfg(all(panic = "abort", not(debug_assertions)))]
+mod unwind;
