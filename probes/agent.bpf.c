@@ -4,5 +4,6 @@
 #include "process.c"
 #include "open.c"
 #include "attributes.c"
+#include "network.c"
 
 char license_text[] SEC("license") = "GPL";

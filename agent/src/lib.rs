@@ -16,6 +16,7 @@ pub mod http;
 pub mod ipc;
 pub mod kernel;
 pub mod logger;
+pub mod packet;
 pub mod policy;
 pub mod probe;
 pub mod resolve;

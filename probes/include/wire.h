@@ -19,7 +19,13 @@ enum record_kind {
 	RECORD_OPEN = 8,
 	RECORD_CHMOD = 9,
 	RECORD_CHOWN = 10,
-	RECORD_KINDS = 16,
+	RECORD_CONNECT = 11,
+	RECORD_BIND = 12,
+	RECORD_ACCEPT = 13,
+	RECORD_DNS = 14,
+	RECORD_IMDS = 15,
+	RECORD_PACKET = 16,
+	RECORD_KINDS = 32,
 };
 
 /* How a path record names its file (path_block.how). */
@@ -157,6 +163,36 @@ struct cgroup_record {
 	u32 whole_group; /* 1: the thread group moved */
 };
 
+/* connect, bind and accept. 112 bytes. */
+struct socket_record {
+	struct record header;
+	u8 address[16]; /* network order; IPv4 in the first four bytes */
+	u16 family;
+	u16 port;     /* host order */
+	u16 protocol; /* of the socket: IPPROTO_* */
+	u16 type;     /* of the socket: SOCK_* */
+	u32 net_namespace;
+	u32 descriptor;
+	u64 cookie; /* of the socket; 0 when it has none yet */
+	u64 reserved;
+};
+
+/*
+ * A packet that a classifier saw. Of the header only time, kind, size and tgid are set, and tgid
+ * is 0 when no process is known. 96 bytes, then the packet from its link layer on.
+ */
+struct packet_record {
+	struct record header;
+	u64 cookie;        /* of the socket that sent it; 0 when there is none here */
+	u32 net_namespace; /* that the interface is in */
+	u32 interface;
+	u32 length;        /* of the packet */
+	u16 captured;      /* bytes that follow */
+	u8 egress;         /* 1: out of the interface, 0: into it */
+	u8 reserved;
+	u64 reserved2;
+};
+
 _Static_assert(sizeof(struct record) == 64, "HEADER_SIZE");
 _Static_assert(sizeof(struct file_block) == 56, "FILE_BLOCK_SIZE");
 _Static_assert(sizeof(struct file_record) == 168, "FILE_RECORD_SIZE");
@@ -165,5 +201,7 @@ _Static_assert(sizeof(struct exec_record) == 248, "EXEC_RECORD_SIZE");
 _Static_assert(sizeof(struct exit_record) == 88, "EXIT_RECORD_SIZE");
 _Static_assert(sizeof(struct arguments_record) == 80, "ARGUMENTS_RECORD_SIZE");
 _Static_assert(sizeof(struct cgroup_record) == 88, "CGROUP_RECORD_SIZE");
+_Static_assert(sizeof(struct socket_record) == 112, "SOCKET_RECORD_SIZE");
+_Static_assert(sizeof(struct packet_record) == 96, "PACKET_RECORD_SIZE");
 
 #endif

@@ -21,6 +21,20 @@ pub enum EventType {
     Chmod,
     /// The chown family.
     Chown,
+    /// accept and accept4.
+    Accept,
+    /// bind.
+    Bind,
+    /// connect.
+    Connect,
+    /// A question to, or an answer of, a name server.
+    Dns,
+    /// A packet on the port of name servers that is no message of theirs.
+    FailedDns,
+    /// A request to, or an answer of, the metadata service of a cloud.
+    Imds,
+    /// A packet that the filter of some rule lets pass.
+    Packet,
 }
 
 /// A type that rules can be about.
@@ -66,17 +80,37 @@ rule_types! {
 
 /// The names of the types that a probe of this release observes, in the order of
 /// [`EventType::ALL`].
-pub const OBSERVED: &[&str] = &["exec", "exit", "open", "chmod", "chown"];
+pub const OBSERVED: &[&str] = &[
+    "exec",
+    "exit",
+    "open",
+    "chmod",
+    "chown",
+    "accept",
+    "bind",
+    "connect",
+    "dns",
+    "failed_dns",
+    "imds",
+    "packet",
+];
 
 impl EventType {
     /// Every type.
-    pub const ALL: [EventType; 6] = [
+    pub const ALL: [EventType; 13] = [
         EventType::Fork,
         EventType::Exec,
         EventType::Exit,
         EventType::Open,
         EventType::Chmod,
         EventType::Chown,
+        EventType::Accept,
+        EventType::Bind,
+        EventType::Connect,
+        EventType::Dns,
+        EventType::FailedDns,
+        EventType::Imds,
+        EventType::Packet,
     ];
 
     /// The name in rules, JSON and counters.
@@ -88,6 +122,13 @@ impl EventType {
             EventType::Open => "open",
             EventType::Chmod => "chmod",
             EventType::Chown => "chown",
+            EventType::Accept => "accept",
+            EventType::Bind => "bind",
+            EventType::Connect => "connect",
+            EventType::Dns => "dns",
+            EventType::FailedDns => "failed_dns",
+            EventType::Imds => "imds",
+            EventType::Packet => "packet",
         }
     }
 
@@ -96,6 +137,13 @@ impl EventType {
         match self {
             EventType::Fork | EventType::Exec | EventType::Exit => PROCESS,
             EventType::Open | EventType::Chmod | EventType::Chown => FILE,
+            EventType::Accept
+            | EventType::Bind
+            | EventType::Connect
+            | EventType::Dns
+            | EventType::FailedDns
+            | EventType::Imds
+            | EventType::Packet => NETWORK,
         }
     }
 
@@ -113,6 +161,12 @@ impl EventType {
             Kind::Open => Some(EventType::Open),
             Kind::Chmod => Some(EventType::Chmod),
             Kind::Chown => Some(EventType::Chown),
+            Kind::Connect => Some(EventType::Connect),
+            Kind::Bind => Some(EventType::Bind),
+            Kind::Accept => Some(EventType::Accept),
+            Kind::Dns => Some(EventType::Dns),
+            Kind::Imds => Some(EventType::Imds),
+            Kind::Packet => Some(EventType::Packet),
             Kind::Arguments | Kind::Cgroup => None,
         }
     }

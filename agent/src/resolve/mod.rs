@@ -156,6 +156,7 @@ impl Resolver {
             wire::Body::Exec(exec) => Some(self.exec(header, exec)),
             wire::Body::Exit(exit) => self.exit(header, exit),
             wire::Body::File(file) => self.file(header, file),
+            wire::Body::Socket(_) | wire::Body::Packet(_) => None,
         }
     }
 

@@ -157,7 +157,7 @@ fn write_event_file(object: &mut Object<'_>, event: &Event) {
         EventType::Chown => object.object("destination", |destination| {
             write_owner(destination, event);
         }),
-        EventType::Fork | EventType::Exec | EventType::Exit => {}
+        _ => {}
     }
 }
 
@@ -187,7 +187,7 @@ fn write_syscall(object: &mut Object<'_>, event: &Event) {
             object.number("uid", event.argument(0) as i32);
             object.number("gid", event.argument(1) as i32);
         }
-        EventType::Fork | EventType::Exec | EventType::Exit => {}
+        _ => {}
     }
 }
 

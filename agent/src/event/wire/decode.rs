@@ -1,8 +1,10 @@
 //! Bytes to [`Record`]s: every field is read at its offset in `wire.h`, with its bounds checked.
 
+use std::net::{IpAddr, SocketAddr};
+
 use super::{
     Arguments, Body, Cgroup, Error, Exec, Exit, File, FileBlock, Fork, Header, Identity, Kind,
-    Record, WalkedPath, ARGUMENTS_RECORD_SIZE,
+    Packet, Record, Socket, WalkedPath, ARGUMENTS_RECORD_SIZE, PACKET_RECORD_SIZE,
 };
 
 impl<'a> Record<'a> {
@@ -17,6 +19,8 @@ impl<'a> Record<'a> {
             Kind::Arguments => Body::Arguments(raw.arguments()?),
             Kind::Cgroup => Body::Cgroup(raw.cgroup()?),
             Kind::Open | Kind::Chmod | Kind::Chown => Body::File(raw.file()?),
+            Kind::Connect | Kind::Bind | Kind::Accept => Body::Socket(raw.socket()?),
+            Kind::Dns | Kind::Imds | Kind::Packet => Body::Packet(raw.packet()?),
         };
         Ok(Record { header, body })
     }
@@ -98,6 +102,36 @@ impl<'a> Raw<'a> {
             mode: self.u16(offset + 44)?,
             links: self.u32(offset + 48)?,
         }))
+    }
+
+    fn socket(&self) -> Result<Socket, Error> {
+        let (family, port) = (self.u16(80)?, self.u16(82)?);
+        let address = match i32::from(family) {
+            libc::AF_INET => Some(IpAddr::from(self.array::<4>(64)?)),
+            libc::AF_INET6 => Some(IpAddr::from(self.array::<16>(64)?)),
+            _ => None,
+        };
+        Ok(Socket {
+            family,
+            address: address.map(|address| SocketAddr::new(address, port)),
+            protocol: self.u16(84)?,
+            kind: self.u16(86)?,
+            net_namespace: self.u32(88)?,
+            descriptor: self.u32(92)?,
+            cookie: self.u64(96)?,
+        })
+    }
+
+    fn packet(&self) -> Result<Packet<'a>, Error> {
+        let captured = self.u16(84)?;
+        Ok(Packet {
+            cookie: self.u64(64)?,
+            net_namespace: self.u32(72)?,
+            interface: self.u32(76)?,
+            length: self.u32(80)?,
+            egress: self.array::<1>(86)? != [0],
+            data: self.bytes(PACKET_RECORD_SIZE, captured.into())?,
+        })
     }
 
     fn header(&self) -> Result<Header, Error> {

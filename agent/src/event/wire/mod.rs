@@ -7,6 +7,7 @@
 mod decode;
 
 use std::fmt;
+use std::net::SocketAddr;
 
 pub use decode::timestamp;
 
@@ -26,8 +27,12 @@ pub const EXIT_RECORD_SIZE: usize = 88;
 pub const ARGUMENTS_RECORD_SIZE: usize = 80;
 /// Size in bytes of `struct cgroup_record` before its path.
 pub const CGROUP_RECORD_SIZE: usize = 88;
+/// Size in bytes of `struct socket_record`.
+pub const SOCKET_RECORD_SIZE: usize = 112;
+/// Size in bytes of `struct packet_record` before the packet.
+pub const PACKET_RECORD_SIZE: usize = 96;
 /// Number of record kinds that the counters of the probes have room for.
-pub const KINDS: usize = 16;
+pub const KINDS: usize = 32;
 
 /// The kind of a record, as `enum record_kind` numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,11 +54,23 @@ pub enum Kind {
     Chmod = 9,
     /// The chown family.
     Chown = 10,
+    /// connect.
+    Connect = 11,
+    /// bind.
+    Bind = 12,
+    /// accept and accept4.
+    Accept = 13,
+    /// A packet of DNS.
+    Dns = 14,
+    /// A packet from or to a metadata service.
+    Imds = 15,
+    /// A packet that some filter lets pass.
+    Packet = 16,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 14] = [
         Kind::Fork,
         Kind::Exec,
         Kind::Exit,
@@ -62,6 +79,12 @@ impl Kind {
         Kind::Open,
         Kind::Chmod,
         Kind::Chown,
+        Kind::Connect,
+        Kind::Bind,
+        Kind::Accept,
+        Kind::Dns,
+        Kind::Imds,
+        Kind::Packet,
     ];
 
     /// The kind with this number.
@@ -80,6 +103,12 @@ impl Kind {
             Kind::Open => "open",
             Kind::Chmod => "chmod",
             Kind::Chown => "chown",
+            Kind::Connect => "connect",
+            Kind::Bind => "bind",
+            Kind::Accept => "accept",
+            Kind::Dns => "dns",
+            Kind::Imds => "imds",
+            Kind::Packet => "packet",
         }
     }
 }
@@ -332,6 +361,42 @@ pub struct Cgroup<'a> {
     pub path: &'a [u8],
 }
 
+/// connect, bind or accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Socket {
+    /// Address family (`AF_*`).
+    pub family: u16,
+    /// Address and port, for the families that have them.
+    pub address: Option<SocketAddr>,
+    /// Protocol of the socket (`IPPROTO_*`).
+    pub protocol: u16,
+    /// Type of the socket (`SOCK_*`).
+    pub kind: u16,
+    /// Inode of the network namespace.
+    pub net_namespace: u32,
+    /// The descriptor of the call; for accept the new one.
+    pub descriptor: u32,
+    /// Number that the kernel gave the socket; 0 when it has given none yet.
+    pub cookie: u64,
+}
+
+/// A packet on an interface; the header's tgid is 0 when no process is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet<'a> {
+    /// Number of the socket that sent it; 0 when there is none on this host.
+    pub cookie: u64,
+    /// Inode of the network namespace that the interface is in.
+    pub net_namespace: u32,
+    /// Index of the interface.
+    pub interface: u32,
+    /// Bytes of the packet.
+    pub length: u32,
+    /// Out of the interface, rather than into it.
+    pub egress: bool,
+    /// The beginning of the packet, from its link layer on.
+    pub data: &'a [u8],
+}
+
 /// What follows the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body<'a> {
@@ -347,6 +412,10 @@ pub enum Body<'a> {
     Cgroup(Cgroup<'a>),
     /// See [`File`]; the header's kind says which call.
     File(File<'a>),
+    /// See [`Socket`]; the header's kind says which call.
+    Socket(Socket),
+    /// See [`Packet`]; the header's kind says why it was taken.
+    Packet(Packet<'a>),
 }
 
 /// A whole record.

@@ -6,6 +6,7 @@
 
 pub mod dump;
 mod message;
+pub mod name;
 mod route;
 mod survey;
 
