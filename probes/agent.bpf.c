@@ -4,6 +4,7 @@
 #include "process.c"
 #include "open.c"
 #include "attributes.c"
+#include "socket.c"
 #include "network.c"
 
 char license_text[] SEC("license") = "GPL";

@@ -26,13 +26,6 @@ INLINE u32 mount_namespace_of(u64 task)
 	return MEMBER_U32(MEMBER_U64(nsproxy, NSPROXY_MOUNT), MOUNT_NAMESPACE_INUM);
 }
 
-INLINE u32 net_namespace_of(u64 task)
-{
-	u64 nsproxy = MEMBER_U64(task, TASK_NSPROXY);
-
-	return MEMBER_U32(MEMBER_U64(nsproxy, NSPROXY_NET), NET_INUM);
-}
-
 /* Id of the cgroup in the unified hierarchy; 0 where there is none. */
 INLINE u64 cgroup_of(u64 task)
 {

@@ -47,4 +47,12 @@ INLINE u16 read_u16(u64 address)
 #define MEMBER_U32(base, name) MEMBER(read_u32, base, name)
 #define MEMBER_U16(base, name) MEMBER(read_u16, base, name)
 
+/* Number of the task's network namespace; 0 for a task that is ending. */
+INLINE u32 net_namespace_of(u64 task)
+{
+	u64 nsproxy = MEMBER_U64(task, TASK_NSPROXY);
+
+	return MEMBER_U32(MEMBER_U64(nsproxy, NSPROXY_NET), NET_INUM);
+}
+
 #endif

@@ -57,6 +57,7 @@ const BLIND_KPROBE: &str =
 const BLIND_TRACEPOINT: &str = "io_uring, 32-bit tasks and open_by_handle_at";
 const BLIND_STRING: &str =
     "io_uring and 32-bit tasks; paths come from the caller's string, resolved after the call";
+const BLIND_SOCKET: &str = "io_uring and 32-bit tasks";
 const BLIND_LIFECYCLE: &str = "nothing";
 
 /// Every event type of the probes.
@@ -180,7 +181,43 @@ pub const LADDERS: &[Ladder] = &[
             },
         ],
     },
+    Ladder {
+        kind: Kind::Connect,
+        rungs: &[Rung {
+            name: "tracepoint",
+            blind_to: BLIND_SOCKET,
+            hooks: &[required(
+                "tracepoint/syscalls/sys_exit_connect",
+                "sys_exit_connect",
+            )],
+        }],
+    },
+    Ladder {
+        kind: Kind::Bind,
+        rungs: &[Rung {
+            name: "tracepoint",
+            blind_to: BLIND_SOCKET,
+            hooks: &[required(
+                "tracepoint/syscalls/sys_exit_bind",
+                "sys_exit_bind",
+            )],
+        }],
+    },
+    Ladder {
+        kind: Kind::Accept,
+        rungs: &[Rung {
+            name: "tracepoint",
+            blind_to: BLIND_SOCKET,
+            hooks: &[
+                required("tracepoint/syscalls/sys_exit_accept4", "sys_exit_accept4"),
+                optional("tracepoint/syscalls/sys_exit_accept", "sys_exit_accept"),
+            ],
+        }],
+    },
 ];
+
+/// Learns whose a socket is when it is made; not the ladder of an event type.
+pub const SOCKETS: HookPlace = required("cgroup/sock_create", "sock_create");
 
 #[cfg(test)]
 mod tests {

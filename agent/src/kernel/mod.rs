@@ -21,6 +21,7 @@ pub mod tracefs;
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::PathBuf;
 
@@ -104,6 +105,8 @@ pub struct Options {
     pub buffer_size: usize,
     /// Whether kprobes may be used where the kernel has them.
     pub use_kprobes: bool,
+    /// Address of the metadata service when packets are to be watched, else `None`.
+    pub packets: Option<Ipv4Addr>,
 }
 
 /// How one event type is seen.
@@ -129,6 +132,8 @@ pub struct Probes {
     hooks: Vec<Hook>,
     rungs: Vec<RungStatus>,
     refusals: Refusals,
+    /// Why the makers of sockets are not learnt from the start; empty when they are.
+    sockets_unseen: String,
     filters: Filters,
     ignored: MapHandle,
     counters: Counters,
@@ -164,6 +169,7 @@ impl Probes {
             hooks: Vec::new(),
             rungs: Vec::new(),
             refusals: Refusals::default(),
+            sockets_unseen: String::new(),
             filters: Filters::new(named("gates")?, named("open_names")?),
             ignored: named("ignored")?,
             counters: Counters::open().map_err(|error| Error::Map("counts", error))?,
@@ -175,6 +181,7 @@ impl Probes {
             let status = probes.climb(ladder, &setup);
             probes.rungs.push(status);
         }
+        probes.watch_sockets(&setup);
         probes.refusals = setup.refusals.take();
         Ok((probes, stream))
     }
@@ -249,6 +256,22 @@ impl Probes {
             self.walkers.push(walker);
         }
         Ok(())
+    }
+
+    /// Why packets of sockets that neither connect nor bind have no process; empty when they have.
+    pub fn sockets_unseen(&self) -> &str {
+        &self.sockets_unseen
+    }
+
+    /// Learns whose each new socket is, when packets are watched.
+    fn watch_sockets(&mut self, setup: &Setup<'_>) {
+        if setup.options.packets.is_none() {
+            return;
+        }
+        match setup.attach(&ladder::SOCKETS) {
+            Ok(hook) => self.hooks.push(hook),
+            Err(reason) => self.sockets_unseen = reason,
+        }
     }
 
     /// Tries the rungs of an event type from the best down.
@@ -386,6 +409,12 @@ impl<'a> Setup<'a> {
             return Err(Error::Offsets(constants.origin));
         }
         constants.use_register_helper(true);
+        let metadata = options.packets.unwrap_or(Ipv4Addr::UNSPECIFIED);
+        // As it lies in a packet.
+        constants.set(
+            "METADATA_ADDRESS",
+            u32::from_ne_bytes(metadata.octets()).into(),
+        );
         Ok(Setup {
             images: Object::embedded().images()?,
             constants,

@@ -1,5 +1,5 @@
-//! Loads and attaches the program kinds that redbpf cannot: tracepoints, raw tracepoints, tp_btf
-//! and classifiers, from the images of `object` and over the maps that redbpf created.
+//! Loads and attaches the program kinds that redbpf cannot: tracepoints, raw tracepoints, tp_btf,
+//! programs on cgroups; loads classifiers, which `tc` attaches; from the images of `object` and over the maps that redbpf created.
 //!
 //! A [`Hook`] is an attached program; dropping it detaches, which takes the kernel up to 75 ms
 //! for a classic tracepoint, so that nothing drops one inside a loop.
@@ -9,19 +9,23 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 
 use bpf_sys::{LoadError, ProgramLoad};
 
 use super::constants::Constants;
 use super::object::Image;
-use super::tracefs::Tracefs;
+use super::tracefs::{mount_privately, Tracefs};
 
 const TYPE_SCHED_CLS: u32 = 3;
 const TYPE_TRACEPOINT: u32 = 5;
+const TYPE_CGROUP_SOCK: u32 = 9;
 const TYPE_RAW_TRACEPOINT: u32 = 17;
 const TYPE_TRACING: u32 = 26;
 /// BPF_TRACE_RAW_TP, the attach type of tp_btf.
 const ATTACH_TRACE_RAW: u32 = 23;
+/// BPF_CGROUP_INET_SOCK_CREATE.
+const ATTACH_SOCK_CREATE: u32 = 2;
 /// `src_reg` of an instruction whose immediate is a map's descriptor.
 const PSEUDO_MAP_FD: u8 = 1;
 const INSTRUCTION: usize = 8;
@@ -158,6 +162,7 @@ pub fn load(image: &Image, constants: &Constants, tp_btf_id: u32) -> Result<Load
         "raw_tracepoint" => (TYPE_RAW_TRACEPOINT, 0),
         "tp_btf" => (TYPE_TRACING, ATTACH_TRACE_RAW),
         "classifier" => (TYPE_SCHED_CLS, 0),
+        "cgroup" => (TYPE_CGROUP_SOCK, ATTACH_SOCK_CREATE),
         other => return Err(Error::UnknownKind(other.to_string())),
     };
     let mut code = image.code.clone();
@@ -235,6 +240,7 @@ pub fn attach(loaded: Loaded, tracefs: &io::Result<Tracefs>) -> Result<Hook, Err
         }
         "raw_tracepoint" => attach_raw(Some(target), &section, loaded.fd.as_fd())?,
         "tp_btf" => attach_raw(None, &section, loaded.fd.as_fd())?,
+        "cgroup" => attach_to_all_cgroups(&section, loaded.fd.as_fd())?,
         other => return Err(Error::UnknownKind(other.to_string())),
     };
     Ok(Hook {
@@ -257,6 +263,30 @@ fn attach_raw(
         .transpose()
         .map_err(|error| failed(error.into()))?;
     bpf_sys::raw_tracepoint_open(name.as_deref(), program).map_err(|error| failed(error.into()))
+}
+
+/// Attaches a program to the root of the unified hierarchy, so that it runs in every cgroup.
+fn attach_to_all_cgroups(section: &str, program: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
+    let failed = |error: io::Error| Error::Attach {
+        section: section.to_string(),
+        error,
+    };
+    if !is_initial_cgroup_namespace() {
+        let reason = "this process is in a cgroup namespace of its own: run it in that of the host";
+        return Err(failed(io::Error::other(reason)));
+    }
+    let mount = mount_privately(c"cgroup2").map_err(failed)?;
+    let root = File::open(format!("/proc/self/fd/{}", mount.as_raw_fd())).map_err(failed)?;
+    bpf_sys::link_create(program, root.as_fd(), ATTACH_SOCK_CREATE)
+        .map_err(|error| failed(error.into()))
+}
+
+/// Whether the root that a mount shows is that of the host (PROC_CGROUP_INIT_INO of
+/// include/linux/proc_ns.h).
+fn is_initial_cgroup_namespace() -> bool {
+    const INITIAL: u64 = 0xeffffffb;
+    let namespace = std::fs::metadata("/proc/self/ns/cgroup");
+    namespace.is_ok_and(|namespace| namespace.ino() == INITIAL)
 }
 
 fn attach_tracepoint(

@@ -51,7 +51,7 @@ impl Tracefs {
 }
 
 /// A detached mount of a file system that needs no source (fsopen(2), fsmount(2)).
-fn mount_privately(kind: &CStr) -> io::Result<OwnedFd> {
+pub(super) fn mount_privately(kind: &CStr) -> io::Result<OwnedFd> {
     // SAFETY: fsopen reads a zero-ended string that lives through the call.
     let context = owned(unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC) })?;
     create(context.as_fd())?;

@@ -197,6 +197,29 @@ pub fn raw_tracepoint_open(name: Option<&CStr>, prog: BorrowedFd) -> Result<Owne
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
+/// Attaches a program to an object that a descriptor stands for, such as a cgroup (5.7). Closing the
+/// descriptor that is returned detaches it.
+///
+/// # Errors
+/// The kernel's refusal: EPERM when another program was attached there to be the only one.
+pub fn link_create(
+    prog: BorrowedFd,
+    target: BorrowedFd,
+    attach_type: u32,
+) -> Result<OwnedFd, LoadError> {
+    let mut attr = attr::LinkCreate {
+        prog_fd: fd_bits(prog.as_raw_fd()),
+        target_fd: fd_bits(target.as_raw_fd()),
+        attach_type,
+        ..Default::default()
+    };
+    // SAFETY: the attribute has no pointers.
+    let result = unsafe { bpf(Command::LinkCreate, &mut attr) };
+    let raw = result.map_err(|errno| remember(LoadError::new("attach a link", "", errno)))?;
+    // SAFETY: the kernel just made this descriptor for us, and nothing else holds it.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
 /// Asks the kernel about a program (4.13 and later).
 ///
 /// # Errors

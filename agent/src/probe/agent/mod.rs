@@ -4,6 +4,7 @@ mod children;
 mod serving;
 mod testing;
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ use super::status::LastTest;
 use super::subscribers::{Change, Subscribers};
 use super::turns::Turns;
 use super::{unix_now, Error, Options};
-use crate::config::{keys, Settings};
+use crate::config::{keys, Mode, Settings};
 use crate::event::json;
 use crate::event::wire::Kind;
 use crate::ipc::{Commands, Reception};
@@ -424,7 +425,25 @@ fn kernel_options(settings: &Settings) -> kernel::Options {
         disabled_hooks: settings.list(&keys::DISABLED_HOOKS).to_vec(),
         buffer_size: usize::try_from(size).unwrap_or(0),
         use_kprobes: settings.flag(&keys::EVENT_STREAM_USE_KPROBE_FALLBACK),
+        packets: watches_packets(settings).then(|| metadata_service(settings)),
     }
+}
+
+/// Whether classifiers are wanted: not when only files are watched.
+fn watches_packets(settings: &Settings) -> bool {
+    settings.flag(&keys::NETWORK_ENABLED) && matches!(settings.mode(), Mode::Full)
+}
+
+/// The address of the metadata service of the cloud; one that is no address is that of nobody.
+fn metadata_service(settings: &Settings) -> Ipv4Addr {
+    let text = settings.text(&keys::IMDS_IPV4);
+    text.parse().unwrap_or_else(|_| {
+        warn!(
+            "runtime_security_config.imds_ipv4 is {text}, which is no IPv4 address; requests to the \
+             metadata service are not read"
+        );
+        Ipv4Addr::UNSPECIFIED
+    })
 }
 
 fn resolver(settings: &Settings, hostname: &str) -> Resolver {
