@@ -21,6 +21,8 @@
 
 /* gates[]: whether owners and flows are to be learnt; no kind has this number. */
 #define GATE_FLOWS 0
+/* gates[]: whether some network_filter is in force. */
+#define GATE_DROPS 31
 
 struct owner {
 	u32 tgid;

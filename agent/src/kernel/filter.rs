@@ -16,6 +16,10 @@ const NAME: usize = 64;
 /// Names that the map takes.
 const MAX_NAMES: usize = 4_096;
 
+/// The gate of what classifiers know of sockets (probes/include/network.h).
+const GATE_FLOWS: u16 = 0;
+const GATE_DROPS: u16 = 31;
+
 const CLOSED: u32 = 0;
 const OPEN: u32 = 1;
 const FILTERED: u32 = 2;
@@ -37,9 +41,42 @@ pub enum Gate {
     },
 }
 
+/// Which packets without a process are reported (probes/network.c).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Nobody {
+    /// All.
+    All = 0,
+    /// Those that begin a connection of TCP.
+    #[default]
+    Beginnings = 1,
+    /// None.
+    None = 2,
+}
+
+/// The map of the gates.
+pub(super) struct GateMap(pub(super) MapHandle);
+
+impl GateMap {
+    /// Lets classifiers look for drops, or not.
+    pub(super) fn look_for_drops(&self, wanted: bool) -> Result<(), Error> {
+        self.write(GATE_DROPS, if wanted { OPEN } else { CLOSED }, 0)
+    }
+
+    fn write(&self, number: u16, state: u32, flags: u32) -> Result<(), Error> {
+        let key = u32::from(number).to_le_bytes();
+        let mut value = [0; 8];
+        let (first, second) = value.split_at_mut(4);
+        first.copy_from_slice(&state.to_le_bytes());
+        second.copy_from_slice(&flags.to_le_bytes());
+        let written = self.0.update(&key, &value, 0);
+        written.map_err(|error| Error::Map("gates", error))
+    }
+}
+
 /// The gates as they stand.
 pub struct Filters {
-    gates: MapHandle,
+    gates: GateMap,
     names: MapHandle,
     present: BTreeSet<[u8; NAME]>,
 }
@@ -47,7 +84,7 @@ pub struct Filters {
 impl Filters {
     pub(super) fn new(gates: MapHandle, names: MapHandle) -> Filters {
         Filters {
-            gates,
+            gates: GateMap(gates),
             names,
             present: BTreeSet::new(),
         }
@@ -70,14 +107,21 @@ impl Filters {
         Ok(gate)
     }
 
+    /// Lets the probes learn whose sockets are, or not.
+    pub fn learn_flows(&self, wanted: bool) -> Result<(), Error> {
+        let state = if wanted { OPEN } else { CLOSED };
+        self.gates.write(GATE_FLOWS, state, 0)
+    }
+
+    /// Opens the gate of packets that filters let pass; `nobody` says which of those without a
+    /// process are left out (`raw_packet.filter`).
+    pub fn set_packets(&self, open: bool, nobody: Nobody) -> Result<(), Error> {
+        let state = if open { OPEN } else { CLOSED };
+        self.gates.write(Kind::Packet as u16, state, nobody as u32)
+    }
+
     fn write(&self, kind: Kind, state: u32, flags: u32) -> Result<(), Error> {
-        let key = u32::from(kind as u16).to_le_bytes();
-        let mut value = [0; 8];
-        let (first, second) = value.split_at_mut(4);
-        first.copy_from_slice(&state.to_le_bytes());
-        second.copy_from_slice(&flags.to_le_bytes());
-        let written = self.gates.update(&key, &value, 0);
-        written.map_err(|error| Error::Map("gates", error))
+        self.gates.write(kind as u16, state, flags)
     }
 
     fn replace_names(&mut self, wanted: BTreeSet<[u8; NAME]>) -> io::Result<()> {

@@ -8,17 +8,19 @@ pub mod btf;
 pub mod constants;
 mod counters;
 mod filter;
+mod flows;
 pub mod inventory;
 mod ladder;
 mod object;
 mod perf;
+mod packets;
 mod program;
+mod setup;
 mod sizes;
 pub mod stream;
 pub mod tc;
 pub mod tracefs;
 
-use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::net::Ipv4Addr;
@@ -26,18 +28,22 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::PathBuf;
 
 use bpf_sys::MapHandle;
+use log::warn;
 
 pub use counters::{Counters, Counts};
-pub use filter::{Filters, Gate};
+pub use filter::{Filters, Gate, Nobody};
+pub use flows::Flows;
+pub use packets::{PacketCounts, Scope, DROP, DROPS, NEXT_DROP, REPORT};
 pub use program::Refusal;
 pub use stream::EventStream;
 
 use crate::event::wire::Kind;
 use constants::Constants;
 use ladder::{HookPlace, Ladder, Rung, LADDERS};
-use object::{Image, Object};
+use object::Object;
+use packets::PacketPrograms;
 use program::{Hook, Loaded, Refusals};
-use tracefs::Tracefs;
+use setup::Setup;
 
 /// Why nothing can be watched.
 #[derive(Debug)]
@@ -135,19 +141,12 @@ pub struct Probes {
     /// Why the makers of sockets are not learnt from the start; empty when they are.
     sockets_unseen: String,
     filters: Filters,
+    flows: Flows,
+    packets: PacketPrograms,
     ignored: MapHandle,
     counters: Counters,
     constants: Constants,
     ring_bytes: usize,
-}
-
-/// What is needed only while the probes are set up.
-struct Setup<'a> {
-    images: Vec<Image>,
-    constants: Constants,
-    tracefs: Result<Tracefs, io::Error>,
-    refusals: RefCell<Refusals>,
-    options: &'a Options,
 }
 
 impl Probes {
@@ -171,6 +170,8 @@ impl Probes {
             refusals: Refusals::default(),
             sockets_unseen: String::new(),
             filters: Filters::new(named("gates")?, named("open_names")?),
+            flows: Flows(named("flows")?),
+            packets: PacketPrograms::open()?,
             ignored: named("ignored")?,
             counters: Counters::open().map_err(|error| Error::Map("counts", error))?,
             constants: setup.constants.clone(),
@@ -189,6 +190,11 @@ impl Probes {
     /// What decides in the kernel which records are reported.
     pub fn filters(&mut self) -> &mut Filters {
         &mut self.filters
+    }
+
+    /// Whose the ends of connections are.
+    pub fn flows(&self) -> &Flows {
+        &self.flows
     }
 
     /// Leaves the file events of one thread group out, or reports them again.
@@ -268,10 +274,28 @@ impl Probes {
         if setup.options.packets.is_none() {
             return;
         }
+        if let Err(error) = self.add_packet_programs(setup) {
+            warn!("packets cannot be looked at as a whole: {error}");
+        }
         match setup.attach(&ladder::SOCKETS) {
             Ok(hook) => self.hooks.push(hook),
             Err(reason) => self.sockets_unseen = reason,
         }
+    }
+
+    /// Loads what packets go through behind their classifier; without it no rule on packets works.
+    fn add_packet_programs(&mut self, setup: &Setup<'_>) -> Result<(), Error> {
+        for (section, place) in packets::FIXED {
+            let program = setup.load(section)?;
+            self.packets.put(place, &program.fd)?;
+            self.walkers.push(program);
+        }
+        Ok(())
+    }
+
+    /// What packets go through behind their classifier.
+    pub fn packets(&mut self) -> &mut PacketPrograms {
+        &mut self.packets
     }
 
     /// Tries the rungs of an event type from the best down.
@@ -400,70 +424,6 @@ impl Probes {
             reason.to_string()
         })
     }
-}
-
-impl<'a> Setup<'a> {
-    fn new(options: &'a Options) -> Result<Setup<'a>, Error> {
-        let mut constants = Constants::find(options.btf_file.as_deref(), &release());
-        if !constants.are_known() {
-            return Err(Error::Offsets(constants.origin));
-        }
-        constants.use_register_helper(true);
-        let metadata = options.packets.unwrap_or(Ipv4Addr::UNSPECIFIED);
-        // As it lies in a packet.
-        constants.set(
-            "METADATA_ADDRESS",
-            u32::from_ne_bytes(metadata.octets()).into(),
-        );
-        Ok(Setup {
-            images: Object::embedded().images()?,
-            constants,
-            tracefs: Tracefs::find(),
-            refusals: RefCell::default(),
-            options,
-        })
-    }
-
-    fn is_disabled(&self, place: &HookPlace) -> bool {
-        let disabled = &self.options.disabled_hooks;
-        disabled.iter().any(|name| name == place.target)
-    }
-
-    fn allow_kprobes(&self) -> Result<(), String> {
-        match self.options.use_kprobes {
-            true => Ok(()),
-            false => Err("switched off by configuration".to_string()),
-        }
-    }
-
-    /// Loads a program; once more without the newest helper when the kernel refuses it.
-    fn load(&self, section: &str) -> Result<Loaded, program::Error> {
-        let image = self.images.iter().find(|image| image.section == section);
-        let image = image.ok_or_else(|| program::Error::UnknownKind(section.to_string()))?;
-        let result = program::load(image, &self.constants, 0).or_else(|_| {
-            let mut constants = self.constants.clone();
-            constants.use_register_helper(false);
-            program::load(image, &constants, 0)
-        });
-        if let Err(program::Error::Refused(error)) = &result {
-            self.refusals.borrow_mut().note(error);
-        }
-        result
-    }
-
-    fn attach(&self, place: &HookPlace) -> Result<Hook, String> {
-        let loaded = self
-            .load(place.section)
-            .map_err(|error| error.to_string())?;
-        program::attach(loaded, &self.tracefs).map_err(|error| error.to_string())
-    }
-}
-
-/// Release of the running kernel; empty when it cannot be asked.
-fn release() -> String {
-    let names = nix::sys::utsname::uname().ok();
-    let release = names.map(|names| names.release().to_string_lossy().into_owned());
-    release.unwrap_or_default()
 }
 
 fn named(map: &'static str) -> Result<MapHandle, Error> {

@@ -12,13 +12,34 @@ use crate::secl::approve::Values;
 use crate::secl::{Approval, CapabilityKind};
 
 /// Kinds whose records pass a gate in the kernel.
-const GATED: [Kind; 3] = [Kind::Open, Kind::Chmod, Kind::Chown];
+const GATED: [Kind; 9] = [
+    Kind::Open,
+    Kind::Chmod,
+    Kind::Chown,
+    Kind::Connect,
+    Kind::Bind,
+    Kind::Accept,
+    Kind::Dns,
+    Kind::Imds,
+    Kind::Packet,
+];
 /// What the kernel compares of an open, by field.
 const KERNEL_CAPABILITIES: [(&str, CapabilityKind); 3] = [
     ("open.file.path", CapabilityKind::Basename),
     ("open.file.name", CapabilityKind::Basename),
     ("open.flags", CapabilityKind::Flags),
 ];
+
+/// What besides the rules decides how the gates stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Options {
+    /// Otherwise what some rule is about is let through whole.
+    pub(super) filtering: bool,
+    /// Packets are watched.
+    pub(super) packets: bool,
+    /// Addresses are named after the answers of name servers.
+    pub(super) names: bool,
+}
 
 /// How the gates stand.
 #[derive(Debug, Default)]
@@ -27,16 +48,16 @@ pub(super) struct Gates {
 }
 
 impl Gates {
-    /// Sets every gate as the rules need it; with `filtering` off, what some rule is about is let
-    /// through whole.
+    /// Sets every gate as the rules need it.
     pub(super) fn set(
         filters: &mut Filters,
         rules: &RuleSet,
-        filtering: bool,
+        options: Options,
     ) -> Result<Gates, Error> {
         let mut gates = Gates::default();
+        filters.learn_flows(options.packets)?;
         for kind in GATED {
-            let gate = filters.set(kind, wanted(kind, rules, filtering))?;
+            let gate = filters.set(kind, wanted(kind, rules, options))?;
             gates.by_kind.insert(kind.name(), gate);
         }
         Ok(gates)
@@ -76,12 +97,30 @@ pub(super) fn report(rules: &RuleSet) -> String {
     rules.report().check_json(&approvals, fields::name_of)
 }
 
-fn wanted(kind: Kind, rules: &RuleSet, filtering: bool) -> Gate {
+/// The event types that records of a kind serve.
+fn served_by(kind: Kind, options: Options) -> &'static [&'static str] {
+    match kind {
+        Kind::Dns if options.names => &["dns", "failed_dns", "connect", "accept"],
+        Kind::Dns => &["dns", "failed_dns"],
+        Kind::Open => &["open"],
+        Kind::Chmod => &["chmod"],
+        Kind::Chown => &["chown"],
+        Kind::Connect => &["connect"],
+        Kind::Bind => &["bind"],
+        Kind::Accept => &["accept"],
+        Kind::Imds => &["imds"],
+        Kind::Packet => &["packet"],
+        _ => &[],
+    }
+}
+
+fn wanted(kind: Kind, rules: &RuleSet, options: Options) -> Gate {
     let event = kind.name();
-    if rules.rules(event).is_empty() {
+    let served = served_by(kind, options);
+    if served.iter().all(|event| rules.rules(event).is_empty()) {
         return Gate::Closed;
     }
-    if !filtering || kind != Kind::Open {
+    if !options.filtering || kind != Kind::Open {
         return Gate::Open;
     }
     let capabilities = fields::capabilities_of(&KERNEL_CAPABILITIES, &Fields);

@@ -9,10 +9,14 @@ pub mod cgroup;
 pub mod clock;
 pub mod file;
 pub mod host;
+pub mod names;
+pub mod network;
 pub mod path;
 pub mod process;
+pub mod ranges;
 pub mod scrub;
 pub mod snapshot;
+pub mod sockets;
 pub mod user;
 
 use std::collections::HashMap;
@@ -25,8 +29,11 @@ use crate::event::{Body, Cgroup, Event, EventType, File, Image, PathSource, Proc
 use arguments::{EnvironmentFilter, Pieces};
 use cgroup::Cgroups;
 use clock::Clock;
+use names::Hostnames;
+use network::NetworkState;
 use path::{Caller, Named, PathResolver};
 use process::{Ended, ProcessCache};
+use ranges::PrivateRanges;
 use scrub::Scrubber;
 use snapshot::{ProcessSnapshot, Reader};
 use user::Users;
@@ -50,6 +57,13 @@ pub struct Options {
     pub sensitive_words: Vec<String>,
     /// Name of the host.
     pub hostname: String,
+    /// Addresses whose names are remembered; 0 remembers none
+    /// (`event_monitoring_config.dns_resolution`).
+    pub hostnames: usize,
+    /// Aliases of a name that are followed.
+    pub alias_depth: usize,
+    /// Addresses that are not public.
+    pub private_ranges: PrivateRanges,
 }
 
 impl Default for Options {
@@ -59,6 +73,9 @@ impl Default for Options {
             envs_with_value: Vec::new(),
             sensitive_words: Vec::new(),
             hostname: String::new(),
+            hostnames: 1_024,
+            alias_depth: 2,
+            private_ranges: PrivateRanges::default(),
         }
     }
 }
@@ -71,6 +88,8 @@ pub struct Resolver {
     /// From the kernel's clocks to the time of day; measured at start and every second, as
     /// the clock may be set and the machine suspended.
     pub clock: Clock,
+    /// What is known of addresses and packets.
+    pub network: NetworkState,
     cgroups: Cgroups,
     users: Users,
     paths: PathResolver,
@@ -88,6 +107,10 @@ impl Resolver {
         Resolver {
             processes: ProcessCache::new(options.process_cache_size),
             clock: Clock::measure(),
+            network: NetworkState::new(
+                Hostnames::new(options.hostnames, options.alias_depth),
+                options.private_ranges,
+            ),
             cgroups: Cgroups::default(),
             users: Users::default(),
             paths: PathResolver::default(),
@@ -156,7 +179,8 @@ impl Resolver {
             wire::Body::Exec(exec) => Some(self.exec(header, exec)),
             wire::Body::Exit(exit) => self.exit(header, exit),
             wire::Body::File(file) => self.file(header, file),
-            wire::Body::Socket(_) | wire::Body::Packet(_) => None,
+            wire::Body::Socket(socket) => self.socket(header, socket),
+            wire::Body::Packet(packet) => self.packet(header, packet),
         }
     }
 

@@ -5,11 +5,13 @@
 //! [`Record`] leaves. What a record means (which process, which file) is not decided here.
 
 mod decode;
+mod flow;
 
 use std::fmt;
 use std::net::SocketAddr;
 
 pub use decode::timestamp;
+pub use flow::Flow;
 
 /// Size in bytes of the header that begins every record (`struct record`).
 pub const HEADER_SIZE: usize = 64;

@@ -2,10 +2,9 @@
 
 mod children;
 mod serving;
+mod setup;
 mod testing;
 
-use std::net::Ipv4Addr;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
@@ -15,7 +14,7 @@ use mio::{Events, Interest, Poll, Token};
 use super::actions::Actions;
 use super::collectors::Collecting;
 use super::commands::Command;
-use super::filters::Gates;
+use super::filters::{Gates, Options as GateOptions};
 use super::heartbeat::Heartbeat;
 use super::pipeline::Pipeline;
 use super::policies::Policies;
@@ -24,16 +23,16 @@ use super::status::LastTest;
 use super::subscribers::{Change, Subscribers};
 use super::turns::Turns;
 use super::{unix_now, Error, Options};
-use crate::config::{keys, Mode, Settings};
+use crate::config::{keys, Settings};
 use crate::event::json;
 use crate::event::wire::Kind;
 use crate::ipc::{Commands, Reception};
 use crate::kernel::{self, Counts, EventStream, Probes};
 use crate::resolve::clock::monotonic_now;
-use crate::resolve::{self, Resolver};
-use crate::sys::directory;
+use crate::resolve;
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::socket::Listener;
+use setup::{gate_options, kernel_options, resolver, unsafe_directories};
 
 const SIGNALS: Token = Token(0);
 const EVENT_SOCKET: Token = Token(1);
@@ -69,7 +68,7 @@ pub(super) struct Agent {
     policies: Policies,
     heartbeat: Heartbeat,
     gates: Gates,
-    filters_in_kernel: bool,
+    gate_options: GateOptions,
     collecting: Collecting,
     /// The last diagnosis, and when it was made.
     diagnosis: (Option<Instant>, String),
@@ -143,7 +142,7 @@ impl Agent {
             pipeline: Pipeline::new(resolver, rules, Actions::new(settings), host, subscribers),
             heartbeat: Heartbeat::new(started),
             gates: Gates::default(),
-            filters_in_kernel: settings.flag(&keys::ENABLE_KERNEL_FILTERS),
+            gate_options: gate_options(settings),
             collecting: Collecting::default(),
             diagnosis: (None, String::new()),
             ignored: [None; children::KINDS],
@@ -169,6 +168,9 @@ impl Agent {
     /// What follows once the hooks are attached: nothing that happens now is missed.
     fn prepare(&mut self, options: &Options) -> Result<(), Error> {
         self.pipeline.resolver.snapshot();
+        if self.gate_options.packets {
+            self.find_sockets();
+        }
         for tgid in options.supervisor.into_iter().chain([std::process::id()]) {
             self.probes.ignore(tgid, true).map_err(Error::Kernel)?;
             self.pipeline.protected.push(tgid);
@@ -182,6 +184,16 @@ impl Agent {
             self.start_test();
         }
         Ok(())
+    }
+
+    /// Tells the kernel whose the sockets are that were there before.
+    fn find_sockets(&self) {
+        let flows = self.probes.flows();
+        resolve::sockets::walk(&mut |flow, pid| {
+            if let Err(error) = flows.add(flow, pid) {
+                warn!("the process of a socket cannot be noted: {error}");
+            }
+        });
     }
 
     fn register(&mut self) -> std::io::Result<()> {
@@ -228,7 +240,7 @@ impl Agent {
     /// Lets the kernel report only what some rule can match.
     fn set_gates(&mut self) -> Result<(), kernel::Error> {
         let filters = self.probes.filters();
-        self.gates = Gates::set(filters, &self.pipeline.rules, self.filters_in_kernel)?;
+        self.gates = Gates::set(filters, &self.pipeline.rules, self.gate_options)?;
         Ok(())
     }
 
@@ -415,64 +427,6 @@ impl Agent {
         self.self_test.end();
         self.flush();
     }
-}
-
-fn kernel_options(settings: &Settings) -> kernel::Options {
-    let btf = settings.text(&keys::BTF_PATH);
-    let size = settings.count(&keys::EVENT_STREAM_BUFFER_SIZE);
-    kernel::Options {
-        btf_file: (!btf.is_empty()).then(|| PathBuf::from(btf)),
-        disabled_hooks: settings.list(&keys::DISABLED_HOOKS).to_vec(),
-        buffer_size: usize::try_from(size).unwrap_or(0),
-        use_kprobes: settings.flag(&keys::EVENT_STREAM_USE_KPROBE_FALLBACK),
-        packets: watches_packets(settings).then(|| metadata_service(settings)),
-    }
-}
-
-/// Whether classifiers are wanted: not when only files are watched.
-fn watches_packets(settings: &Settings) -> bool {
-    settings.flag(&keys::NETWORK_ENABLED) && matches!(settings.mode(), Mode::Full)
-}
-
-/// The address of the metadata service of the cloud; one that is no address is that of nobody.
-fn metadata_service(settings: &Settings) -> Ipv4Addr {
-    let text = settings.text(&keys::IMDS_IPV4);
-    text.parse().unwrap_or_else(|_| {
-        warn!(
-            "runtime_security_config.imds_ipv4 is {text}, which is no IPv4 address; requests to the \
-             metadata service are not read"
-        );
-        Ipv4Addr::UNSPECIFIED
-    })
-}
-
-fn resolver(settings: &Settings, hostname: &str) -> Resolver {
-    let size = settings.count(&keys::PID_CACHE_SIZE);
-    Resolver::new(resolve::Options {
-        process_cache_size: usize::try_from(size).unwrap_or(usize::MAX),
-        envs_with_value: settings.list(&keys::ENVS_WITH_VALUE).to_vec(),
-        sensitive_words: settings.list(&keys::CUSTOM_SENSITIVE_WORDS).to_vec(),
-        hostname: hostname.to_string(),
-    })
-}
-
-/// What is wrong with who may write where sockets and lock files are, as sentences; they are
-/// logged, too.
-fn unsafe_directories(settings: &Settings) -> Vec<String> {
-    let sockets = [settings.event_socket(), settings.command_socket()];
-    let parents = sockets.iter().filter_map(|socket| socket.parent());
-    let mut directories: Vec<PathBuf> = parents.map(PathBuf::from).collect();
-    directories.push(settings.run_path());
-    directories.sort();
-    directories.dedup();
-    let sentences: Vec<String> = directories
-        .iter()
-        .filter_map(|path| directory::weakness(path))
-        .collect();
-    for sentence in &sentences {
-        warn!("{sentence}");
-    }
-    sentences
 }
 
 #[cfg(test)]
