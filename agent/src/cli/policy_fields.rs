@@ -181,10 +181,11 @@ mod tests {
         for line in [
             "EVENT TYPES",
             "  open                  File Activity",
-            "  dns                   Network Activity  (not observed by this release)",
+            "  dns                   Network Activity",
+            "  bpf                   Kernel Activity  (not observed by this release)",
             "FIELDS",
             "Of every event:",
-            "Of dns, imds, packet:",
+            "Of dns, failed_dns, imds, packet:",
             "CONSTANTS",
             "open flags:",
         ] {
@@ -222,7 +223,7 @@ mod tests {
     fn the_json_has_what_the_tables_have() {
         let json = Manual::new(Some("connect")).unwrap().json();
         let expected = json!([
-            {"name": "connect", "category": "Network Activity", "observed": false}
+            {"name": "connect", "category": "Network Activity", "observed": true}
         ]);
         assert_eq!(json["event_types"], expected);
         let find = |list: &str, name: &str| {
@@ -235,7 +236,7 @@ mod tests {
             "type": "int",
             "events": ["connect"],
             "about": "port that was connected to",
-            "observed": false,
+            "observed": true,
         });
         assert_eq!(find("fields", "connect.addr.port"), port);
         for (name, ty) in [

@@ -8,13 +8,16 @@ pub mod constants;
 pub mod fields;
 pub mod json;
 pub mod model;
+mod network;
 pub mod process;
 pub mod sample;
 pub mod types;
 pub mod wire;
 
 pub use fields::Fields;
-pub use model::{Body, Cgroup, Event, File, Flags, Hashes, HostInfo, Names, PathSource};
+pub use model::{
+    Body, Cgroup, Event, File, Flags, Hashes, HostInfo, Names, Network, PathSource, Seen, Socket,
+};
 pub use process::{Image, Process, ProcessInfo};
 pub use sample::Sample;
 pub use types::EventType;

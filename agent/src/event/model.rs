@@ -6,15 +6,15 @@
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::process::Process;
 use super::types::EventType;
 use super::wire::Identity;
-use crate::packet::headers::Headers;
 use crate::packet::{dns, imds};
+
+pub use super::network::{Network, Seen, Socket};
 
 /// The most ancestors that rules and JSON look at.
 pub const MAX_ANCESTORS: usize = 200;
@@ -244,51 +244,6 @@ pub enum Body {
     Imds(Box<Network>, Box<imds::Message>),
     /// packet.
     Packet(Box<Network>, Box<Seen>),
-}
-
-/// The end of a connection, or what a socket was bound to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Socket {
-    /// Address family (`AF_*`).
-    pub family: u16,
-    /// Address and port, for the families that have them.
-    pub address: Option<SocketAddr>,
-    /// Protocol of the socket (`IPPROTO_*`).
-    pub protocol: u16,
-    /// The address is none of the configured private ones.
-    pub is_public: bool,
-    /// Names that answers of name servers gave the address.
-    pub hostnames: Vec<String>,
-}
-
-/// A packet: where it was seen, from whom to whom.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Network {
-    /// Name of the interface; empty when unknown.
-    pub device: String,
-    /// Index of the interface.
-    pub interface: u32,
-    /// Inode of the network namespace that it is in.
-    pub namespace: u32,
-    /// Out of the interface, rather than into it.
-    pub egress: bool,
-    /// Bytes of the packet.
-    pub size: u32,
-    /// What its headers say.
-    pub headers: Headers,
-    /// The source is none of the configured private addresses.
-    pub is_source_public: bool,
-    /// The destination is none of them.
-    pub is_destination_public: bool,
-}
-
-/// What rules about packets look at besides the headers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// The filters of rules (`packet.filter`) that let it pass, as the rules wrote them.
-    pub filters: Vec<String>,
-    /// Version in a record of TLS, as it stands there (0x0303 is TLS 1.2); 0 without one.
-    pub tls_version: u16,
 }
 
 /// One thing that happened.

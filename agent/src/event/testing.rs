@@ -3,10 +3,12 @@
 use std::rc::Rc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::model::{Body, Cgroup, Event, File, HostInfo, Names, PathSource};
+use super::model::{Body, Cgroup, Event, File, HostInfo, Names, Network, PathSource, Seen, Socket};
 use super::process::{Image, Process, ProcessInfo};
 use super::types::EventType;
 use super::wire::Identity;
+use crate::packet::headers::Headers;
+use crate::packet::{dns, imds};
 
 /// 2026-01-02 03:04:05.678 UTC in nanoseconds since the epoch.
 pub(crate) const NOW: u64 = 1_767_323_045_678_000_000;
@@ -125,4 +127,83 @@ pub(crate) fn file_event(kind: EventType, path: &str, arguments: [u32; 4]) -> Ev
         syscall: 257,
     };
     event
+}
+
+/// An event of a `curl` without a parent.
+pub(crate) fn network_event(kind: EventType, body: Body) -> Event {
+    let mut event = event(kind, process(1001, &["curl"], "/usr/bin/curl", None));
+    event.body = body;
+    event
+}
+
+/// A connection to 192.0.2.1:443, which two names stand for.
+pub(crate) fn socket() -> Box<Socket> {
+    Box::new(Socket {
+        family: 2,
+        address: Some("192.0.2.1:443".parse().unwrap()),
+        protocol: 6,
+        is_public: true,
+        hostnames: vec!["www.example.com".to_owned(), "cdn.example.net".to_owned()],
+    })
+}
+
+/// A packet of UDP that 10.0.0.2 sends to the port of name servers of 192.0.2.53.
+pub(crate) fn packet() -> Box<Network> {
+    Box::new(Network {
+        device: "eth0".to_owned(),
+        interface: 3,
+        namespace: 4_026_531_840,
+        egress: true,
+        size: 75,
+        headers: Headers {
+            l3_protocol: 0x0800,
+            l4_protocol: 17,
+            source: Some("10.0.0.2".parse().unwrap()),
+            destination: Some("192.0.2.53".parse().unwrap()),
+            source_port: 40_000,
+            destination_port: 53,
+            ..Headers::default()
+        },
+        is_source_public: false,
+        is_destination_public: true,
+    })
+}
+
+/// A question for the addresses of a name.
+pub(crate) fn question() -> Box<dns::Message> {
+    Box::new(dns::Message {
+        id: 4660,
+        questions: 1,
+        name: "Www.Example.com".to_owned(),
+        kind: 1,
+        class: 1,
+        size: 33,
+        ..dns::Message::default()
+    })
+}
+
+/// An answer of AWS with credentials.
+pub(crate) fn credentials() -> Box<imds::Message> {
+    Box::new(imds::Message {
+        is_response: true,
+        provider: "AWS",
+        server: "EC2ws".to_owned(),
+        is_imds_v2: true,
+        credentials: Some(imds::Credentials {
+            code: "Success".to_owned(),
+            kind: "AWS-HMAC".to_owned(),
+            access_key_id: "ASIAEXAMPLE".to_owned(),
+            last_updated: "2026-01-02T00:00:00Z".to_owned(),
+            expiration: "2026-01-02T06:00:00Z".to_owned(),
+        }),
+        ..imds::Message::default()
+    })
+}
+
+/// What two filters saw in a packet of TLS 1.2.
+pub(crate) fn seen() -> Box<Seen> {
+    Box::new(Seen {
+        filters: vec!["udp port 53".to_owned(), "host 192.0.2.53".to_owned()],
+        tls_version: 0x0303,
+    })
 }

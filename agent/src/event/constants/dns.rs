@@ -27,15 +27,21 @@ const RESPONSE_CODES: &[Named] = numbers![
     BADMODE 19; BADNAME 20; BADALG 21; BADTRUNC 22; BADCOOKIE 23;
 ];
 
+/// Types of records.
+pub const DNS_TYPE: Family = Family {
+    name: "DNS types",
+    values: &[Values::Named(TYPES), Values::Named(MORE_TYPES)],
+};
+
+/// Classes of records.
+pub const DNS_CLASS: Family = Family {
+    name: "DNS classes",
+    values: &[Values::Named(CLASSES)],
+};
+
 pub(super) const FAMILIES: &[Family] = &[
-    Family {
-        name: "DNS types",
-        values: &[Values::Named(TYPES), Values::Named(MORE_TYPES)],
-    },
-    Family {
-        name: "DNS classes",
-        values: &[Values::Named(CLASSES)],
-    },
+    DNS_TYPE,
+    DNS_CLASS,
     Family {
         name: "DNS response codes",
         values: &[Values::Named(RESPONSE_CODES)],

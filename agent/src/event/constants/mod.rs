@@ -31,7 +31,12 @@ mod memory;
 mod network;
 mod process;
 
+pub use dns::{DNS_CLASS, DNS_TYPE};
 pub use files::OPEN_FLAGS;
+pub use network::{
+    ADDRESS_FAMILY, DIRECTION, EGRESS, INGRESS, NETWORK_PROTOCOL, SOCKET_PROTOCOL, TLS_VERSION,
+    TRANSPORT_PROTOCOL,
+};
 pub use process::{EXIT_CAUSES, LOGIN_UID_UNSET, SIGNALS};
 
 /// How a list of names says its numbers.
@@ -70,6 +75,13 @@ impl Family {
         self.values
             .iter()
             .flat_map(|values| (0..).map_while(|index| values.get(index)))
+    }
+
+    /// The name of a number; the first where it has several, empty where it has none.
+    pub fn name_of(self, number: i64) -> &'static str {
+        self.constants()
+            .find(|(_, value)| *value == number)
+            .map_or("", |(name, _)| name)
     }
 }
 

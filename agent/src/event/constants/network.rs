@@ -3,7 +3,7 @@
 use super::{Family, Named, Values};
 
 const ADDRESS_FAMILIES: &[Named] = from_libc![
-    AF_UNSPEC AF_LOCAL AF_UNIX AF_INET AF_AX25 AF_IPX AF_APPLETALK AF_NETROM AF_BRIDGE AF_ATMPVC
+    AF_UNSPEC AF_UNIX AF_LOCAL AF_INET AF_AX25 AF_IPX AF_APPLETALK AF_NETROM AF_BRIDGE AF_ATMPVC
     AF_X25 AF_INET6 AF_ROSE AF_DECnet AF_NETBEUI AF_SECURITY AF_KEY AF_NETLINK AF_ROUTE
     AF_PACKET AF_ASH AF_ECONET AF_ATMSVC AF_RDS AF_SNA AF_IRDA AF_PPPOX AF_WANPIPE AF_LLC AF_IB
     AF_MPLS AF_CAN AF_TIPC AF_BLUETOOTH AF_IUCV AF_RXRPC AF_ISDN AF_PHONET AF_IEEE802154 AF_CAIF
@@ -21,7 +21,7 @@ const MORE_SOCKET_TYPES: &[Named] = numbers![SOCK_PACKET 10;];
 
 /// As socket calls have them.
 const PROTOCOLS: &[Named] = from_libc![
-    IPPROTO_HOPOPTS IPPROTO_IP IPPROTO_ICMP IPPROTO_IGMP IPPROTO_IPIP IPPROTO_TCP IPPROTO_EGP
+    IPPROTO_IP IPPROTO_HOPOPTS IPPROTO_ICMP IPPROTO_IGMP IPPROTO_IPIP IPPROTO_TCP IPPROTO_EGP
     IPPROTO_PUP IPPROTO_UDP IPPROTO_IDP IPPROTO_TP IPPROTO_DCCP IPPROTO_IPV6 IPPROTO_ROUTING
     IPPROTO_FRAGMENT IPPROTO_RSVP IPPROTO_GRE IPPROTO_ESP IPPROTO_AH IPPROTO_ICMPV6 IPPROTO_NONE
     IPPROTO_DSTOPTS IPPROTO_MTP IPPROTO_BEETPH IPPROTO_ENCAP IPPROTO_PIM IPPROTO_COMP
@@ -131,20 +131,58 @@ const IPV6_OPTIONS: &[Named] = from_libc![
     IPV6_TRANSPARENT IPV6_UNICAST_IF IPV6_RECVFRAGSIZE IPV6_FREEBIND
 ];
 
-const DIRECTIONS: &[Named] = numbers![EGRESS 1; INGRESS 2;];
+/// The direction of a packet that leaves through its interface.
+pub const EGRESS: i64 = 1;
+/// The direction of a packet that comes in through its interface.
+pub const INGRESS: i64 = 2;
+
+const DIRECTIONS: &[Named] = &[("EGRESS", EGRESS), ("INGRESS", INGRESS)];
 
 const TLS_VERSIONS: &[Named] = numbers![
     SSL_2_0 0x200; SSL_3_0 0x300; TLS_1_0 0x301; TLS_1_1 0x302; TLS_1_2 0x303; TLS_1_3 0x304;
 ];
 
+/// Families of addresses (`AF_*`).
+pub const ADDRESS_FAMILY: Family = Family {
+    name: "address families",
+    values: &[
+        Values::Named(ADDRESS_FAMILIES),
+        Values::Named(MORE_ADDRESS_FAMILIES),
+    ],
+};
+
+/// Protocols of sockets (`IPPROTO_*`).
+pub const SOCKET_PROTOCOL: Family = Family {
+    name: "socket protocols",
+    values: &[Values::Named(PROTOCOLS)],
+};
+
+/// Protocols above IP (`IP_PROTO_*`).
+pub const TRANSPORT_PROTOCOL: Family = Family {
+    name: "transport protocols of packets",
+    values: &[Values::Named(PACKET_PROTOCOLS)],
+};
+
+/// What is in an Ethernet frame (`ETH_P_*`).
+pub const NETWORK_PROTOCOL: Family = Family {
+    name: "network protocols of packets",
+    values: &[Values::Named(ETHERNET_PROTOCOLS)],
+};
+
+/// [`EGRESS`] and [`INGRESS`].
+pub const DIRECTION: Family = Family {
+    name: "directions of packets",
+    values: &[Values::Named(DIRECTIONS)],
+};
+
+/// Versions in records of TLS.
+pub const TLS_VERSION: Family = Family {
+    name: "TLS versions",
+    values: &[Values::Named(TLS_VERSIONS)],
+};
+
 pub(super) const FAMILIES: &[Family] = &[
-    Family {
-        name: "address families",
-        values: &[
-            Values::Named(ADDRESS_FAMILIES),
-            Values::Named(MORE_ADDRESS_FAMILIES),
-        ],
-    },
+    ADDRESS_FAMILY,
     Family {
         name: "socket types",
         values: &[
@@ -152,18 +190,9 @@ pub(super) const FAMILIES: &[Family] = &[
             Values::Named(MORE_SOCKET_TYPES),
         ],
     },
-    Family {
-        name: "socket protocols",
-        values: &[Values::Named(PROTOCOLS)],
-    },
-    Family {
-        name: "transport protocols of packets",
-        values: &[Values::Named(PACKET_PROTOCOLS)],
-    },
-    Family {
-        name: "network protocols of packets",
-        values: &[Values::Named(ETHERNET_PROTOCOLS)],
-    },
+    SOCKET_PROTOCOL,
+    TRANSPORT_PROTOCOL,
+    NETWORK_PROTOCOL,
     Family {
         name: "levels of socket options",
         values: &[Values::Named(LEVELS), Values::Named(MORE_LEVELS)],
@@ -188,12 +217,6 @@ pub(super) const FAMILIES: &[Family] = &[
         name: "IPv6 options",
         values: &[Values::Named(IPV6_OPTIONS)],
     },
-    Family {
-        name: "directions of packets",
-        values: &[Values::Named(DIRECTIONS)],
-    },
-    Family {
-        name: "TLS versions",
-        values: &[Values::Named(TLS_VERSIONS)],
-    },
+    DIRECTION,
+    TLS_VERSION,
 ];

@@ -111,3 +111,25 @@ fn masks_are_named() {
     assert_eq!(names, ["CAP_CHOWN", "CAP_CHECKPOINT_RESTORE"]);
     assert_eq!(exit_cause(1), "COREDUMPED");
 }
+
+#[test]
+fn numbers_of_the_network_are_named() {
+    for (family, number, name) in [
+        (ADDRESS_FAMILY, 1, "AF_UNIX"),
+        (ADDRESS_FAMILY, 10, "AF_INET6"),
+        (ADDRESS_FAMILY, 16, "AF_NETLINK"),
+        (ADDRESS_FAMILY, 43, "AF_SMC"),
+        (SOCKET_PROTOCOL, 0, "IPPROTO_IP"),
+        (SOCKET_PROTOCOL, 262, "IPPROTO_MPTCP"),
+        (TRANSPORT_PROTOCOL, 58, "IP_PROTO_ICMPV6"),
+        (NETWORK_PROTOCOL, 0x86dd, "ETH_P_IPV6"),
+        (DIRECTION, INGRESS, "INGRESS"),
+        (TLS_VERSION, 0x304, "TLS_1_3"),
+        (DNS_TYPE, 255, "ANY"),
+        (DNS_CLASS, 1, "CLASS_INET"),
+        (DNS_TYPE, 65_000, ""),
+        (ADDRESS_FAMILY, -1, ""),
+    ] {
+        assert_eq!(family.name_of(number), name, "{number} of {}", family.name);
+    }
+}

@@ -54,7 +54,7 @@ pub(super) struct Group {
 
 const EVERY: &[&str] = &[];
 /// The events about a packet.
-const PACKETS: &[&str] = &["dns", "imds", "packet"];
+const PACKETS: &[&str] = &["dns", "failed_dns", "imds", "packet"];
 
 const fn group(
     prefix: &'static str,
@@ -157,7 +157,7 @@ pub(super) static FAMILIES: &[&[Group]] = &[
     &single("process", ANCESTRY, EVERY),
     &process!("process.parent", Subject::Parent, EVERY),
     &process!("process.ancestors", Subject::Ancestors, EVERY),
-    &absent("network", NETWORK, PACKETS),
+    &single("network", NETWORK, PACKETS),
     // Files.
     &file_event!("open", Subject::Own, OPEN),
     &file_event!("chmod", Subject::Own, CHMOD),
@@ -200,15 +200,15 @@ pub(super) static FAMILIES: &[&[Group]] = &[
         &["setrlimit"]
     ),
     // The network.
-    &absent("bind", BIND, &["bind"]),
-    &absent("connect", CONNECT, &["connect"]),
-    &absent("accept", ACCEPT, &["accept"]),
+    &single("bind", BIND, &["bind"]),
+    &single("connect", CONNECT, &["connect"]),
+    &single("accept", ACCEPT, &["accept"]),
     &absent("setsockopt", SETSOCKOPT, &["setsockopt"]),
     &absent("socket", SOCKET, &["socket"]),
-    &absent("dns", DNS, &["dns"]),
-    &absent("imds", IMDS, &["imds"]),
-    &absent("packet", PACKET, &["packet"]),
-    &absent("packet", NETWORK, &["packet"]),
+    &single("dns", DNS, &["dns"]),
+    &single("imds", IMDS, &["imds"]),
+    &single("packet", PACKET, &["packet"]),
+    &single("packet", NETWORK, &["packet"]),
     &absent(
         "network_flow_monitor",
         FLOW_MONITOR,

@@ -11,6 +11,7 @@ mod rows;
 
 pub use capabilities::{capabilities, capabilities_of};
 
+use std::net::IpAddr;
 use std::ops::Range;
 
 use super::constants;
@@ -72,8 +73,10 @@ enum Read {
     Age(fn(View<'_>) -> i64),
     Bool(fn(View<'_>) -> bool),
     Text(TextKind, for<'a> fn(View<'a>) -> &'a str),
+    Ip(fn(View<'_>) -> Option<IpAddr>),
     /// A list, and what of each element the field shows.
     List(
+        TextKind,
         for<'a> fn(View<'a>) -> &'a [String],
         for<'a> fn(&'a str) -> &'a str,
     ),
@@ -87,7 +90,8 @@ impl Read {
             Read::Int(_) | Read::Age(_) => (Kind::Int, false, TextKind::Plain),
             Read::Bool(_) => (Kind::Bool, false, TextKind::Plain),
             Read::Text(text, _) => (Kind::Text, false, text),
-            Read::List(..) => (Kind::Text, true, TextKind::Plain),
+            Read::Ip(_) => (Kind::Ip, false, TextKind::Plain),
+            Read::List(text, ..) => (Kind::Text, true, text),
             Read::Empty(ty) => return ty,
         };
         FieldType { kind, many, text }
@@ -264,7 +268,7 @@ fn element<'a>(
 ) -> Option<(View<'a>, &'static Row, usize)> {
     let (group, row) = locate(field)?;
     match (row.read, group.subject) {
-        (Read::List(list, _), Subject::Ancestors) => {
+        (Read::List(_, list, _), Subject::Ancestors) => {
             let mut before = 0;
             for (turn, process) in event.process.ancestors().enumerate() {
                 let Some(view) = view_of(event, group, process, turn + 1) else {
@@ -287,7 +291,7 @@ fn element<'a>(
 /// How many elements of a list one turn of the iterator has.
 fn size(event: &Event, group: &Group, row: &Row, turn: usize) -> usize {
     match (row.read, view(event, group, turn)) {
-        (Read::List(list, _), Some(view)) => list(view).len(),
+        (Read::List(_, list, _), Some(view)) => list(view).len(),
         (Read::List(..), None) => 0,
         (Read::Empty(ty), _) if ty.many => 0,
         _ => 1,
@@ -344,7 +348,7 @@ impl Record for Event {
             Some((
                 view,
                 Row {
-                    read: Read::List(list, show),
+                    read: Read::List(_, list, show),
                     ..
                 },
                 place,
@@ -353,8 +357,18 @@ impl Record for Event {
         }
     }
 
-    fn ip(&self, _field: FieldId, _index: usize) -> Option<IpNet> {
-        None
+    fn ip(&self, field: FieldId, index: usize) -> Option<IpNet> {
+        match element(self, field, index) {
+            Some((
+                view,
+                Row {
+                    read: Read::Ip(get),
+                    ..
+                },
+                _,
+            )) => get(view).map(IpNet::single),
+            _ => None,
+        }
     }
 
     fn iterations(&self, field: FieldId) -> usize {

@@ -1,4 +1,4 @@
-//! The agent's own events: a rule set was loaded, the self-test ran, events were lost.
+//! The agent's own events: a rule set was loaded, the self-test ran, events or a hook were lost.
 //!
 //! They have the same `agent`, `title` and `date` as events of rules; the rule id names them.
 
@@ -81,5 +81,21 @@ pub fn lost_events(host: &HostInfo, time: u64, stage: &str, per_event: &[(&str, 
                 object.positive(kind, *lost);
             }
         });
+    })
+}
+
+/// Something took a hook away: its name (`hook`), where it was, such as the interface of a
+/// classifier (`place`), and whether it is there again; `time` is in nanoseconds since the epoch.
+pub fn hook_lost(
+    host: &HostInfo,
+    time: u64,
+    hook: &str,
+    place: &str,
+    attached_again: bool,
+) -> String {
+    custom("hook_lost", "Hook lost", time, host, |object| {
+        object.text("hook", hook);
+        object.text("place", place);
+        object.boolean("attached_again", attached_again);
     })
 }

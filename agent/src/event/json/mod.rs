@@ -1,15 +1,16 @@
 //! The line of JSON that an event becomes.
 //!
 //! One compact object per event: `agent` and `title` say which rule matched, the rest says what
-//! happened, to which file, by whom. Empty fields are left out; `uid` and `gid` are written
+//! happened, to which file or over which network, by whom. Empty fields are left out; `uid` and `gid` are written
 //! whenever they are known, 0 included. The JSON of a process is made once and kept in it.
 //! An event and a rule enter, a line without its newline leaves.
 
 mod custom;
+mod network;
 mod process;
 mod writer;
 
-pub use custom::{heartbeat, lost_events, ruleset_loaded, self_test};
+pub use custom::{heartbeat, hook_lost, lost_events, ruleset_loaded, self_test};
 pub use writer::write_time;
 
 use super::constants;
@@ -73,7 +74,11 @@ pub fn serialize(event: &Event, rule: &RuleInfo<'_>, host: &HostInfo, out: &mut 
         evt.flag("late", event.flags.late);
         evt.raw_unless_empty("variables", rule.variables.global);
     });
-    object.object("file", |file| write_event_file(file, event));
+    if event.is_of_network() {
+        network::write(&mut object, event);
+    } else {
+        object.object("file", |file| write_event_file(file, event));
+    }
     process::write(&mut object, event, rule.variables.process);
     object.object("usr", |usr| {
         usr.text("id", event.names.user(event.identity.uid));

@@ -1,7 +1,10 @@
 use serde_json::Value;
 
 use super::*;
-use crate::event::testing::{cat, event, file, file_event, host, process, NOW};
+use crate::event::testing::{
+    cat, credentials, event, file, file_event, host, network_event, packet, process, question,
+    seen, socket, NOW,
+};
 
 const RULE: RuleInfo<'_> = RuleInfo {
     id: "credential_read",
@@ -94,11 +97,88 @@ fn exit_by_signal() {
 }
 
 #[test]
+fn connect() {
+    let event = network_event(EventType::Connect, Body::Socket(socket()));
+    check(&line(&event), include_str!("../golden/connect.json"));
+}
+
+#[test]
+fn bind_to_an_address_of_another_family() {
+    let mut unix = socket();
+    unix.family = 1;
+    unix.protocol = 0;
+    unix.address = None;
+    unix.hostnames.clear();
+    let event = network_event(EventType::Bind, Body::Socket(unix));
+    check(&line(&event), include_str!("../golden/bind.json"));
+}
+
+#[test]
+fn accept_by_ipv6() {
+    let mut peer = socket();
+    peer.family = 10;
+    peer.address = Some("[2001:db8::1]:50000".parse().unwrap());
+    peer.hostnames.clear();
+    let event = network_event(EventType::Accept, Body::Socket(peer));
+    check(&line(&event), include_str!("../golden/accept.json"));
+}
+
+#[test]
+fn a_question_and_its_answer() {
+    let event = network_event(EventType::Dns, Body::Dns(packet(), question()));
+    check(&line(&event), include_str!("../golden/dns.json"));
+    let mut answer = question();
+    answer.is_response = true;
+    answer.code = 3;
+    answer.kind = 65_000;
+    let event = network_event(EventType::Dns, Body::Dns(packet(), answer));
+    let got: Value = serde_json::from_str(&line(&event)).unwrap();
+    assert_eq!(got["dns"]["is_query"], false);
+    assert_eq!(got["dns"]["response"]["code"], 3);
+    assert_eq!(got["dns"]["question"]["type"], 65_000);
+}
+
+#[test]
+fn what_is_no_message_of_a_name_server() {
+    let event = network_event(EventType::FailedDns, Body::FailedDns(packet()));
+    check(&line(&event), include_str!("../golden/failed_dns.json"));
+}
+
+#[test]
+fn credentials_of_a_metadata_service() {
+    let event = network_event(EventType::Imds, Body::Imds(packet(), credentials()));
+    check(&line(&event), include_str!("../golden/imds.json"));
+}
+
+#[test]
+fn a_packet_that_filters_let_pass() {
+    let event = network_event(EventType::Packet, Body::Packet(packet(), seen()));
+    check(&line(&event), include_str!("../golden/packet.json"));
+}
+
+#[test]
+fn a_packet_without_ports_has_a_type() {
+    let mut echo = packet();
+    echo.egress = false;
+    echo.headers.l4_protocol = 1;
+    echo.headers.icmp_type = 0;
+    let event = network_event(EventType::Packet, Body::Packet(echo, seen()));
+    let got: Value = serde_json::from_str(&line(&event)).unwrap();
+    assert_eq!(
+        got["network"]["source"],
+        serde_json::json!({"ip": "10.0.0.2"})
+    );
+    assert_eq!(got["network"]["network_direction"], "INGRESS");
+    assert_eq!(got["network"]["type"], 0);
+}
+
+#[test]
 fn custom_events() {
     let lines = [
         ruleset_loaded(&host(), NOW, r#"[{"name":"default.policy"}]"#, None),
         self_test(&host(), NOW, &["a_rule"], &[]),
         lost_events(&host(), NOW, "perf", &[("open", 7), ("chmod", 0)]),
+        hook_lost(&host(), NOW, "classifier_egress", "eth0", false),
     ];
     let all = format!("[{}]", lines.join(","));
     check(&all, include_str!("../golden/custom.json"));

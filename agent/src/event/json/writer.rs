@@ -66,6 +66,11 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// A boolean, also when false.
+    pub(super) fn boolean(&mut self, key: &str, value: bool) {
+        self.raw(key, if value { "true" } else { "false" });
+    }
+
     /// A time in nanoseconds since the epoch; left out when 0.
     pub(super) fn time(&mut self, key: &str, nanoseconds: u64) {
         if nanoseconds != 0 {
@@ -285,8 +290,10 @@ mod tests {
         object.splice("\"j\":1");
         object.all_texts("k", ["x", "y"]);
         object.objects("l", [1, 2], |l, n| l.number("m", n));
+        object.boolean("n", false);
         object.end();
-        let expected = r#"{"g":0,"h":{"i":true},"j":1,"k":["x","y"],"l":[{"m":1},{"m":2}]}"#;
+        let expected =
+            r#"{"g":0,"h":{"i":true},"j":1,"k":["x","y"],"l":[{"m":1},{"m":2}],"n":false}"#;
         assert_eq!(out, expected);
     }
 }

@@ -1,5 +1,5 @@
 //! What follows from the values that were written: the same process under another name, the parts
-//! of a path, the forms of arguments.
+//! of a path, the forms of arguments, the family of an address.
 //!
 //! Nothing that was written is changed. Fields that are the same by definition and were given
 //! different values are an error, as no event could be so.
@@ -81,6 +81,9 @@ impl<'c> Draft<'c> {
             let before = self.entries.len();
             if matches!(self.event, "exec" | "exit") {
                 self.same(&format!("{}.", self.event), "process.")?;
+            }
+            if self.event == "packet" {
+                self.same("packet.", "network.")?;
             }
             self.same("container.", "process.container.")?;
             self.same("cgroup.", "process.cgroup.")?;

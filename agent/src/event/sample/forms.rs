@@ -1,4 +1,5 @@
-//! Other forms of a value, in fields beside it: the name in a path, the flags in arguments.
+//! Other forms of a value, in fields beside it: the name in a path, the flags in arguments, the
+//! family of an address.
 
 use super::value::Turns;
 use super::Element;
@@ -20,7 +21,7 @@ pub(super) fn forms(leaf: &str, turns: &Turns) -> Vec<(&'static str, Turns)> {
                 each_text(turns, |path| file(path).extension().to_owned()),
             ),
         ],
-        "mode" => vec![("rights", rights(turns))],
+        "mode" => vec![("rights", each(turns, rights))],
         "args" => vec![("argv", words(turns))],
         "argv" => vec![
             (
@@ -36,6 +37,7 @@ pub(super) fn forms(leaf: &str, turns: &Turns) -> Vec<(&'static str, Turns)> {
                 lists(turns, |image| image.args_options().to_vec()),
             ),
         ],
+        "ip" => vec![("family", each(turns, family))],
         "envp" => vec![("envs", each_text(turns, |entry| variable(entry).to_owned()))],
         _ => Vec::new(),
     }
@@ -65,13 +67,28 @@ fn each_text(turns: &Turns, form: impl Fn(&str) -> String) -> Turns {
     turns.iter().map(turn).collect()
 }
 
-fn rights(turns: &Turns) -> Turns {
-    let one = |element: &Option<Element>| match element {
-        Some(Element::Int(mode)) => Some(Element::Int(mode & RIGHTS)),
-        _ => None,
-    };
+/// What `form` makes of each element.
+fn each(turns: &Turns, form: fn(&Element) -> Option<Element>) -> Turns {
+    let one = |element: &Option<Element>| element.as_ref().and_then(form);
     let turn = |turn: &Vec<_>| turn.iter().map(&one).collect();
     turns.iter().map(turn).collect()
+}
+
+fn rights(element: &Element) -> Option<Element> {
+    match element {
+        Element::Int(mode) => Some(Element::Int(mode & RIGHTS)),
+        _ => None,
+    }
+}
+
+/// The family of an address, as sockets number it.
+fn family(element: &Element) -> Option<Element> {
+    let family = match element {
+        Element::Ip(net) if net.addr.is_ipv4() => libc::AF_INET,
+        Element::Ip(_) => libc::AF_INET6,
+        _ => return None,
+    };
+    Some(Element::Int(family.into()))
 }
 
 /// The words of a text, for each turn.

@@ -157,6 +157,44 @@ fn what_follows_is_filled_in() {
     );
 }
 
+#[test]
+fn what_follows_of_addresses_and_packets_is_filled_in() {
+    check(
+        "connect",
+        json!({"connect.addr.ip": "10.0.0.1", "connect.addr.hostname": ["a.b", "c.d"]}),
+        &[
+            ("connect.addr.family", "2"),
+            ("connect.addr.hostname", "a.b c.d"),
+            ("connect.addr.is_public", "false"),
+        ],
+    );
+    check(
+        "bind",
+        json!({"bind.addr.ip": "::1", "bind.protocol": "IPPROTO_TCP"}),
+        &[("bind.addr.family", "10"), ("bind.protocol", "6")],
+    );
+    check(
+        "packet",
+        json!({
+            "packet.filter": "icmp",
+            "packet.source.ip": "10.0.0.1",
+            "network.size": 60,
+            "network.network_direction": "INGRESS",
+        }),
+        &[
+            ("packet.filter", "icmp"),
+            ("network.source.ip", "10.0.0.1"),
+            ("packet.size", "60"),
+            ("packet.network_direction", "2"),
+        ],
+    );
+    check(
+        "dns",
+        json!({"dns.question.type": "TXT", "dns.response.code": "NXDOMAIN"}),
+        &[("dns.question.type", "16"), ("dns.response.code", "3")],
+    );
+}
+
 fn refuses(rows: &[(&str, Value, &str)]) {
     let catalog = Catalog::new(&Fields);
     for (event, values, expected) in rows {
@@ -261,6 +299,11 @@ fn wrong_values_are_refused_in_words() {
             "exec",
             json!({"exec.file.path": "/a", "process.file.path": "/b"}),
             "`exec.file.path` and `process.file.path` are the same",
+        ),
+        (
+            "packet",
+            json!({"packet.size": 1, "network.size": 2}),
+            "`packet.size` and `network.size` are the same",
         ),
         (
             "open",

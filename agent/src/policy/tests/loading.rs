@@ -101,7 +101,7 @@ fn every_way_a_rule_can_fail_has_its_words() {
             "event type not enabled",
         ),
         (
-            &rule("a", "expression: dns.question.name == \"a\""),
+            &rule("a", "expression: bpf.cmd == 1"),
             "event type not enabled",
         ),
         (

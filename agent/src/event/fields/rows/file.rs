@@ -2,7 +2,7 @@
 
 use super::{
     age, boolean, empty_bool, empty_int, empty_path, empty_result, empty_text, int, list, path,
-    text, whole, Read, Row, TextKind,
+    result, text, whole, Read, Row, TextKind,
 };
 use crate::event::model::DETACHED;
 
@@ -91,7 +91,7 @@ pub(in super::super) static OPEN: &[Row] = &[
     int("syscall.mode", "mode as the caller gave it", |v| {
         v.event.argument(1).into()
     }),
-    int("retval", "result of the system call", |v| v.event.retval),
+    result(),
 ];
 
 pub(in super::super) static CHMOD: &[Row] = &[
@@ -107,7 +107,7 @@ pub(in super::super) static CHMOD: &[Row] = &[
     int("syscall.mode", "mode as the caller gave it", |v| {
         v.event.argument(0).into()
     }),
-    int("retval", "result of the system call", |v| v.event.retval),
+    result(),
 ];
 
 pub(in super::super) static CHOWN: &[Row] = &[
@@ -136,7 +136,7 @@ pub(in super::super) static CHOWN: &[Row] = &[
     int("syscall.gid", "group as the caller gave it", |v| {
         id_argument(v.event.argument(1))
     }),
-    int("retval", "result of the system call", |v| v.event.retval),
+    result(),
 ];
 
 pub(in super::super) static MKDIR: &[Row] = &[

@@ -15,6 +15,8 @@ pub(super) use kernel::*;
 pub(super) use network::*;
 pub(super) use process::*;
 
+use std::net::IpAddr;
+
 use super::{Read, Row, View};
 use crate::secl::{FieldType, Kind, TextKind};
 
@@ -48,8 +50,37 @@ const fn list(
     get: for<'a> fn(View<'a>) -> &'a [String],
     show: for<'a> fn(&'a str) -> &'a str,
 ) -> Row {
-    let read = Read::List(get, show);
+    let read = Read::List(TextKind::Plain, get, show);
     Row { name, read, about }
+}
+
+/// The name of a host or domain.
+const fn domain(
+    name: &'static str,
+    about: &'static str,
+    get: for<'a> fn(View<'a>) -> &'a str,
+) -> Row {
+    let read = Read::Text(TextKind::CaseInsensitive, get);
+    Row { name, read, about }
+}
+
+const fn domains(
+    name: &'static str,
+    about: &'static str,
+    get: for<'a> fn(View<'a>) -> &'a [String],
+) -> Row {
+    let read = Read::List(TextKind::CaseInsensitive, get, whole);
+    Row { name, read, about }
+}
+
+const fn ip(name: &'static str, about: &'static str, get: fn(View<'_>) -> Option<IpAddr>) -> Row {
+    let read = Read::Ip(get);
+    Row { name, read, about }
+}
+
+/// The result of the system call.
+const fn result() -> Row {
+    int("retval", "result of the system call", |v| v.event.retval)
 }
 
 const fn path(
@@ -98,15 +129,6 @@ const fn empty_list(name: &'static str, about: &'static str) -> Row {
 
 const fn empty_path(name: &'static str, about: &'static str) -> Row {
     empty(name, about, Kind::Text, false, TextKind::Path)
-}
-
-/// The name of a host or domain.
-const fn empty_domain(name: &'static str, about: &'static str) -> Row {
-    empty(name, about, Kind::Text, false, TextKind::CaseInsensitive)
-}
-
-const fn empty_domains(name: &'static str, about: &'static str) -> Row {
-    empty(name, about, Kind::Text, true, TextKind::CaseInsensitive)
 }
 
 /// The result of a system call that no probe observes.

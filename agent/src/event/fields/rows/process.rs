@@ -2,7 +2,7 @@
 
 use super::{
     age, boolean, empty_bool, empty_int, empty_ip, empty_list, empty_result, empty_text, int, list,
-    text, whole, Row,
+    result, text, whole, Row,
 };
 
 /// The name of an environment variable, without its value.
@@ -153,7 +153,7 @@ pub(in super::super) static EXEC: &[Row] = &[
         "file.metadata.is_garble_obfuscated",
         "the program is obfuscated",
     ),
-    int("retval", "result of the system call", |v| v.event.retval),
+    result(),
 ];
 
 pub(in super::super) static EXIT: &[Row] = &[

@@ -1,4 +1,5 @@
 mod names;
+mod network;
 
 use super::*;
 use crate::event::testing::{cat, event, file_event};
@@ -166,7 +167,7 @@ fn an_unknown_field_id_reads_as_absent() {
 }
 
 #[test]
-fn what_no_probe_observes_reads_as_empty() {
+fn what_an_event_does_not_have_reads_as_empty() {
     let event = file_event(EventType::Open, "/etc/shadow", [1; 4]);
     for (name, expected) in [
         ("mkdir.file.path", ""),
@@ -174,6 +175,9 @@ fn what_no_probe_observes_reads_as_empty() {
         ("connect.addr.ip", "None"),
         ("connect.addr.is_public", "false"),
         ("connect.addr.hostname", ""),
+        ("network.network_direction", "0"),
+        ("packet.filter", ""),
+        ("imds.type", ""),
         ("bpf.prog.helpers", ""),
         ("ptrace.tracee.pid", "0"),
         ("ptrace.tracee.argv", ""),
@@ -200,10 +204,24 @@ fn what_no_probe_observes_reads_as_empty() {
 #[test]
 fn rows_know_whether_they_are_observed() {
     let observed = |name: &str| all().find(|row| row.name == name).unwrap().observed;
-    for name in ["open.file.hashes", "process.ancestors.argv", "exec.retval"] {
+    for name in [
+        "open.file.hashes",
+        "process.ancestors.argv",
+        "exec.retval",
+        "connect.addr.hostname",
+        "dns.id",
+        "network.source.ip",
+        "packet.filter",
+    ] {
         assert!(observed(name), "{name}");
     }
-    for name in ["open.file.package.name", "unlink.file.path", "dns.id"] {
+    for name in [
+        "open.file.package.name",
+        "unlink.file.path",
+        "socket.domain",
+        "setsockopt.level",
+        "network_flow_monitor.flows.source.ip",
+    ] {
         assert!(!observed(name), "{name}");
     }
     for row in all().filter(|row| row.observed) {
@@ -213,7 +231,7 @@ fn rows_know_whether_they_are_observed() {
     }
 }
 
-/// Rules on types whose probes do not exist yet, and the types that they are about.
+/// Rules on many types, and the types that they are about.
 const RULES: &[(&str, &str)] = &[
     (
         "connect.addr.ip in [10.0.0.0/8] && connect.addr.family == AF_INET",
@@ -233,7 +251,7 @@ const RULES: &[(&str, &str)] = &[
     ),
     (
         "network.destination.ip not in [127.0.0.0/8, ::1/128]",
-        "dns imds packet",
+        "dns failed_dns imds packet",
     ),
     (
         "packet.filter == \"tcp\" && process.ancestors[A].pid == 1",
