@@ -98,6 +98,17 @@ impl Event {
         }
     }
 
+    /// The same, to complete it.
+    pub fn network_mut(&mut self) -> Option<&mut Network> {
+        match &mut self.body {
+            Body::Dns(network, _)
+            | Body::FailedDns(network)
+            | Body::Imds(network, _)
+            | Body::Packet(network, _) => Some(network),
+            _ => None,
+        }
+    }
+
     /// The message to or from a name server.
     pub fn dns(&self) -> Option<&dns::Message> {
         match &self.body {

@@ -33,7 +33,7 @@ use log::warn;
 pub use counters::{Counters, Counts};
 pub use filter::{Filters, Gate, Nobody};
 pub use flows::Flows;
-pub use packets::{PacketCounts, Scope, DROP, DROPS, NEXT_DROP, REPORT};
+pub use packets::{PacketCounts, PacketPrograms, Scope, DROP, DROPS, NEXT_DROP, REPORT};
 pub use program::Refusal;
 pub use stream::EventStream;
 
@@ -41,7 +41,6 @@ use crate::event::wire::Kind;
 use constants::Constants;
 use ladder::{HookPlace, Ladder, Rung, LADDERS};
 use object::Object;
-use packets::PacketPrograms;
 use program::{Hook, Loaded, Refusals};
 use setup::Setup;
 
@@ -142,7 +141,6 @@ pub struct Probes {
     sockets_unseen: String,
     filters: Filters,
     flows: Flows,
-    packets: PacketPrograms,
     ignored: MapHandle,
     counters: Counters,
     constants: Constants,
@@ -171,7 +169,6 @@ impl Probes {
             sockets_unseen: String::new(),
             filters: Filters::new(named("gates")?, named("open_names")?),
             flows: Flows(named("flows")?),
-            packets: PacketPrograms::open()?,
             ignored: named("ignored")?,
             counters: Counters::open().map_err(|error| Error::Map("counts", error))?,
             constants: setup.constants.clone(),
@@ -285,17 +282,13 @@ impl Probes {
 
     /// Loads what packets go through behind their classifier; without it no rule on packets works.
     fn add_packet_programs(&mut self, setup: &Setup<'_>) -> Result<(), Error> {
+        let programs = PacketPrograms::open()?;
         for (section, place) in packets::FIXED {
             let program = setup.load(section)?;
-            self.packets.put(place, &program.fd)?;
+            programs.put(place, &program.fd)?;
             self.walkers.push(program);
         }
         Ok(())
-    }
-
-    /// What packets go through behind their classifier.
-    pub fn packets(&mut self) -> &mut PacketPrograms {
-        &mut self.packets
     }
 
     /// Tries the rungs of an event type from the best down.

@@ -74,7 +74,8 @@ pub struct PacketPrograms {
 }
 
 impl PacketPrograms {
-    pub(super) fn open() -> Result<PacketPrograms, Error> {
+    /// The tables that [`super::Probes::start`] has made.
+    pub fn open() -> Result<PacketPrograms, Error> {
         Ok(PacketPrograms {
             programs: super::named("packet_programs")?,
             limits: super::named("packet_limits")?,

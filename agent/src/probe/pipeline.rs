@@ -7,12 +7,14 @@
 use std::rc::Rc;
 
 use super::actions::{self, Actions, Complete, Held, Moment};
+use super::network::Network;
+use super::packets::Packets;
 use super::subject::EventSubject;
 use super::subscribers::Subscribers;
 use super::tags::Tags;
 use super::{unix_now, variables};
 use crate::event::json::{self, RuleInfo, Variables};
-use crate::event::wire::{Record, KINDS};
+use crate::event::wire::{self, Record, KINDS};
 use crate::event::{Event, EventType, HostInfo};
 use crate::policy::variable::Store;
 use crate::policy::{Rule, RuleSet};
@@ -35,10 +37,26 @@ pub(super) struct Pipeline {
     pub(super) delivered: [u64; KINDS],
     /// Records that could not be decoded.
     pub(super) undecodable: u64,
+    /// What rules want of packets.
+    pub(super) packets: Packets,
     held: Held,
     candidates: Candidates,
     tags: Tags,
     line: String,
+}
+
+/// Tells of the namespaces that processes run in; what was captured of a packet is returned.
+fn note_places<'a>(record: &Record<'a>, network: Option<&mut Network>) -> &'a [u8] {
+    let seen = match &record.body {
+        wire::Body::Packet(packet) => return packet.data,
+        wire::Body::Fork(fork) => (fork.net_namespace, fork.child),
+        wire::Body::Exec(exec) => (exec.net_namespace, record.header.tgid),
+        _ => return &[],
+    };
+    if let Some(network) = network {
+        network.note_namespace(seen.0, seen.1);
+    }
+    &[]
 }
 
 impl Pipeline {
@@ -60,6 +78,7 @@ impl Pipeline {
             agents: Vec::new(),
             delivered: [0; KINDS],
             undecodable: 0,
+            packets: Packets::default(),
             held: Held::default(),
             candidates: Candidates::new(),
             tags: Tags::default(),
@@ -73,14 +92,21 @@ impl Pipeline {
         let mut variables = Store::new(rules.declarations());
         variables.take_over(std::mem::take(&mut self.variables));
         self.variables = variables;
+        self.actions.follow(&rules);
         self.rules = rules;
         self.tags.clear();
-        self.actions.reset();
     }
 
     /// Takes one record, as bytes of the stream; `now` is CLOCK_MONOTONIC in nanoseconds, `late`
-    /// says that a younger record was taken before.
-    pub(super) fn take(&mut self, bytes: &[u8], late: bool, now: u64) {
+    /// says that a younger record was taken before, `network` knows interfaces where packets are
+    /// watched.
+    pub(super) fn take(
+        &mut self,
+        bytes: &[u8],
+        late: bool,
+        now: u64,
+        mut network: Option<&mut Network>,
+    ) {
         let Ok(record) = Record::decode(bytes) else {
             self.undecodable += 1;
             return;
@@ -88,10 +114,23 @@ impl Pipeline {
         if let Some(count) = self.delivered.get_mut(record.header.kind as usize) {
             *count += 1;
         }
-        if let Some(mut event) = self.resolver.resolve(&record) {
+        let data = note_places(&record, network.as_deref_mut());
+        let mut next = self.resolver.resolve(&record);
+        while let Some(mut event) = next {
             event.flags.late = late;
+            self.complete(&mut event, data, network.as_deref());
             self.follow(event, now);
+            next = self.resolver.next_of_record();
         }
+    }
+
+    /// Adds to an event about a packet the name of its interface and the filters that it passes.
+    fn complete(&self, event: &mut Event, data: &[u8], network: Option<&Network>) {
+        if let (Some(packet), Some(network)) = (event.network_mut(), network) {
+            let name = network.device_name(packet.namespace, packet.interface);
+            packet.device = name.unwrap_or_default().to_owned();
+        }
+        self.packets.judge(event, data);
     }
 
     /// What an event means for variables and for events that wait, around its being judged.
@@ -114,6 +153,7 @@ impl Pipeline {
         if kind == EventType::Exit {
             self.variables.release_process(key);
             self.held.note_exit(pid, time);
+            self.actions.note_exit(pid);
         }
     }
 
@@ -159,7 +199,7 @@ impl Pipeline {
                 unix_now: unix_now(),
             };
             let scoped = self.variables.scoped(&**event, &subject);
-            reports = self.actions.kill(rule, event, &scoped, &moment);
+            reports = self.actions.enforce(rule, event, &scoped, &moment);
         }
         let scoped = self.variables.scoped(&**event, &subject);
         if !rule.allow(&scoped, now) {

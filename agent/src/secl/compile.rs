@@ -35,6 +35,19 @@ impl Compiled {
         &self.fields
     }
 
+    /// Every string that a text field is compared with, in the order of the rule.
+    pub fn texts_of(&self, field: FieldId) -> Vec<&str> {
+        let mut texts = Vec::new();
+        self.test.visit(&mut |test| {
+            if let Test::TextIn(Text::Field { select, .. }, matcher, _) = test {
+                if select.field == field {
+                    texts.extend(matcher.strings());
+                }
+            }
+        });
+        texts
+    }
+
     /// Whether the record satisfies the rule. Does not allocate.
     pub fn matches(&self, record: &dyn Record) -> bool {
         self.bind(&mut View::new(record), 0)
@@ -201,6 +214,22 @@ pub(super) enum Ip {
 }
 
 impl Test {
+    /// Shows every test in it that is no logic.
+    fn visit<'a>(&'a self, see: &mut dyn FnMut(&'a Test)) {
+        match self {
+            Test::Logic(first, rest) => {
+                first.visit(see);
+                rest.iter().for_each(|(_, test)| test.visit(see));
+            }
+            Test::Not(inner) => inner.visit(see),
+            Test::Same(left, right) => {
+                left.visit(see);
+                right.visit(see);
+            }
+            test => see(test),
+        }
+    }
+
     /// The set of constant texts of a single test, negated or not.
     pub(super) fn matcher_mut(&mut self) -> Option<&mut Rc<TextMatcher>> {
         match self {

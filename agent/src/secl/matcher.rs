@@ -7,6 +7,7 @@
 use super::pattern::{Glob, Pattern, Wildcard};
 use super::template::{Template, TemplateMatcher};
 use super::types::TextKind;
+use crate::packet::filter::Filter;
 use regex_automata::meta::{BuildError, Config, Regex};
 use regex_automata::util::syntax;
 
@@ -16,6 +17,9 @@ const REGEX_SIZE: usize = 256 * 1024;
 /// The most bytes a regexp may use for its automaton while matching; it gets slower, not wrong,
 /// with less than it wants.
 const REGEX_CACHE: usize = 256 * 1024;
+
+/// What a pattern or regexp cannot be compared with.
+const ONLY_STRINGS: &str = "a pcap filter compares with strings, by `==` and `in`";
 
 /// One text to compare with, as written.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,7 +80,13 @@ impl TextMatcher {
         for (at, item) in items.into_iter().enumerate() {
             let placed = |message| (at, message);
             match item {
-                TextItem::Plain(text) => plain.push(kind.spelled(text)),
+                TextItem::Plain(text) => {
+                    check_plain(text, kind).map_err(placed)?;
+                    plain.push(kind.spelled(text));
+                }
+                TextItem::Pattern(_) if kind == TextKind::PacketFilter => {
+                    return Err(placed(ONLY_STRINGS.to_owned()));
+                }
                 TextItem::Pattern(text) if !text.contains('*') => plain.push(kind.spelled(text)),
                 TextItem::Pattern(text) => {
                     patterns.push(pattern(&kind.spelled(text), kind).map_err(placed)?);
@@ -105,6 +115,11 @@ impl TextMatcher {
         regexps.is_empty().then_some((plain, patterns))
     }
 
+    /// The plain strings in the set.
+    pub(super) fn strings(&self) -> impl Iterator<Item = &str> {
+        self.plain.strings()
+    }
+
     /// Whether the text is in the set.
     pub(super) fn matches(&self, text: &str) -> bool {
         self.plain.contains(text)
@@ -113,8 +128,20 @@ impl TextMatcher {
     }
 }
 
+/// Whether a string has the form that texts of that kind have.
+fn check_plain(text: &str, kind: TextKind) -> Result<(), String> {
+    match kind {
+        TextKind::PacketFilter => match Filter::parse(text) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("this is no pcap filter: {error}")),
+        },
+        _ => Ok(()),
+    }
+}
+
 fn pattern(text: &str, kind: TextKind) -> Result<Pattern, String> {
     Ok(match kind {
+        TextKind::PacketFilter => return Err(ONLY_STRINGS.to_owned()),
         TextKind::Plain | TextKind::CaseInsensitive | TextKind::Extension => {
             Pattern::Wildcard(Wildcard::new(text, kind.folds_case()))
         }
@@ -123,6 +150,9 @@ fn pattern(text: &str, kind: TextKind) -> Result<Pattern, String> {
 }
 
 fn regexp(text: &str, kind: TextKind) -> Result<Regex, String> {
+    if kind == TextKind::PacketFilter {
+        return Err(ONLY_STRINGS.to_owned());
+    }
     if kind == TextKind::Path {
         return Err("a path cannot be matched with a regexp; use a pattern ~\"…\"".to_owned());
     }

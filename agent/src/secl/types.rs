@@ -48,6 +48,8 @@ pub enum TextKind {
     /// The extension of a file with its dot: as `CaseInsensitive`, and what it is compared with
     /// may leave the dot out.
     Extension,
+    /// A pcap filter: byte for byte, and only with texts that are filters.
+    PacketFilter,
 }
 
 impl TextKind {

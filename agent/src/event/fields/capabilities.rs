@@ -3,7 +3,7 @@
 
 use super::Fields;
 use crate::secl::{Capability, CapabilityKind, Scheme};
-use CapabilityKind::{Basename, Boolean, Flags, Range, Value};
+use CapabilityKind::{Basename, Boolean, Element, Flags, Range, Value};
 
 /// The capable fields, without the event type in front.
 type Row = (
@@ -61,6 +61,7 @@ const TABLE: &[Row] = &[
     (&["bpf"], &[("cmd", Value)]),
     (&["sysctl"], &[("action", Value)]),
     (&["connect"], &[("addr.family", Value)]),
+    (&["packet"], &[("filter", Element)]),
     (&["prctl"], &[("option", Value)]),
     (&["setsockopt"], &[("level", Value), ("optname", Value)]),
     (

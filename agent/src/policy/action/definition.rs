@@ -4,6 +4,7 @@
 //! business of [`super::compile`].
 
 use super::Error;
+use crate::packet::filter::Filter;
 use crate::policy::file::keys::{scalar, wrong, Keys};
 use crate::secl::Value;
 use serde_yaml::Value as Yaml;
@@ -137,7 +138,7 @@ pub struct Log {
 }
 
 /// Filters packets of a process or cgroup.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NetworkFilter {
     /// `filter`, a packet filter expression.
     pub filter: String,
@@ -329,6 +330,7 @@ fn network_filter(keys: &Keys<'_>) -> Result<NetworkFilter, Error> {
     if filter.trim().is_empty() {
         return Err(Error::NoPacketFilter);
     }
+    Filter::parse(&filter).map_err(|error| Error::PacketFilter(error.to_string()))?;
     let drops = match keys.text("policy").map_err(Error::Shape)?.as_str() {
         "drop" => true,
         "allow" | "" => false,

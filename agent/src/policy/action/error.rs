@@ -69,8 +69,8 @@ pub enum Error {
     },
     /// There is no such scope for this action.
     Scope(String),
-    /// Rules may not act.
-    EnforcementDisabled,
+    /// Rules may not act in this way, by the name of the action.
+    EnforcementDisabled(&'static str),
     /// Rules from such a source may not act.
     Source(&'static str),
     /// No signal is named.
@@ -90,6 +90,8 @@ pub enum Error {
     LogLevel,
     /// The packet filter is empty.
     NoPacketFilter,
+    /// The packet filter is none; why, as a sentence.
+    PacketFilter(String),
     /// A core dump of nothing.
     EmptyCoreDump,
 }
@@ -115,7 +117,6 @@ impl Error {
             Error::ScopeFieldScope => {
                 "only variables scoped to process can have a custom scope_field"
             }
-            Error::EnforcementDisabled => "'kill' action is disabled globally",
             Error::NoSignal => "a valid signal has to be specified to the 'kill' action",
             Error::LogLevel => "a valid log level must be specified to the 'log' action",
             Error::NoPacketFilter => {
@@ -163,6 +164,13 @@ impl fmt::Display for Error {
             Error::ScopeField { field, reason } => {
                 write!(f, "scope_field `{field}` error: {reason}")
             }
+            Error::EnforcementDisabled(action) => {
+                write!(f, "'{action}' action is disabled globally")
+            }
+            Error::PacketFilter(reason) => write!(
+                f,
+                "a valid BPF filter must be specified to the 'network_filter' action: {reason}"
+            ),
             Error::Value { text, error } => write!(f, "value `{text}` error: {error}"),
             Error::Filter { filter, error } => write!(f, "filter `{filter}` error: {error}"),
             Error::Unavailable {

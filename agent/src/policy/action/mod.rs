@@ -34,7 +34,7 @@ pub enum ActionKind {
     Hash(Hash),
     /// Writes to the agent's log.
     Log(Log),
-    /// Filters packets; nothing enforces it in this release.
+    /// Filters packets of a process or cgroup.
     NetworkFilter(NetworkFilter),
     /// Saves the memory of the process; not supported.
     CoreDump,
@@ -107,6 +107,9 @@ impl Action {
                 definition::Kind::Kill(kill) => ActionKind::Kill(self::kill(kill, around)?),
                 definition::Kind::Hash(hash) => ActionKind::Hash(self::hash(hash, event, around)?),
                 definition::Kind::Log(log) => ActionKind::Log(log.clone()),
+                definition::Kind::NetworkFilter(_) if !around.enforcement => {
+                    return Err(Error::EnforcementDisabled("network_filter"));
+                }
                 definition::Kind::NetworkFilter(filter) => {
                     ActionKind::NetworkFilter(filter.clone())
                 }
@@ -120,9 +123,6 @@ impl Action {
         match definition.kind {
             definition::Kind::CoreDump => {
                 Some("the action `coredump` is not supported and has no effect")
-            }
-            definition::Kind::NetworkFilter(_) => {
-                Some("the action `network_filter` is not enforced in this release")
             }
             _ => None,
         }
@@ -222,7 +222,7 @@ fn scope_field(
 
 fn kill(definition: &definition::Kill, around: &Surroundings<'_>) -> Result<Kill, Error> {
     if !around.enforcement {
-        return Err(Error::EnforcementDisabled);
+        return Err(Error::EnforcementDisabled("kill"));
     }
     let name = &definition.signal;
     let unsupported = || Error::Signal(name.clone());

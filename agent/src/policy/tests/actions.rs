@@ -114,16 +114,12 @@ fn kill_is_refused_where_rules_may_not_act() {
 #[test]
 fn actions_without_effect_are_warned_of() {
     let policy = "rules:\n- id: a\n  expression: open.file.path == \"/a\"\n  actions:\n\
-        \x20 - coredump: {process: true}\n  - network_filter: {filter: tcp, policy: drop}\n";
+        \x20 - coredump: {process: true}\n";
     let set = load_with(policy, &options());
     assert!(set.report().problems().is_empty());
     let warnings = set.report().policies[0].warnings.join("\n");
     assert!(
         warnings.contains("`coredump` is not supported"),
-        "{warnings}"
-    );
-    assert!(
-        warnings.contains("`network_filter` is not enforced"),
         "{warnings}"
     );
 }

@@ -1,4 +1,4 @@
-//! What rules do when they match, beside reporting: signals, hashes, log lines.
+//! What rules do when they match, beside reporting: signals, network filters, hashes, log lines.
 //!
 //! A matched rule and its event enter [`Actions::carry_out`], reports leave. An event whose reports
 //! are not complete (a hash is being computed, a killed process has not ended) is held back by
@@ -6,6 +6,7 @@
 //! [`crate::policy::variable`].
 
 mod disarm;
+mod drop;
 mod hash;
 mod held;
 mod kill;
@@ -15,19 +16,22 @@ pub mod worker;
 pub(super) use held::{Complete, Held};
 pub(super) use kill::Moment;
 
+use drop::{DropReport, Dropper};
 use hash::{Hasher, Hashing};
 use kill::{KillReport, Killer};
 
 use crate::config::{keys, Settings};
 use crate::event::{Event, Hashes};
+use crate::kernel::PacketPrograms;
 use crate::policy::action::{Action, ActionKind};
-use crate::policy::Rule;
+use crate::policy::{Rule, RuleSet};
 use crate::secl::Record;
 
 /// What one action did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Report {
     Kill(KillReport),
+    Drop(DropReport),
     Hash {
         /// The file's field.
         field: String,
@@ -40,6 +44,7 @@ impl Report {
     fn is_open(&self) -> bool {
         match self {
             Report::Kill(report) => report.is_open(),
+            Report::Drop(_) => false,
             Report::Hash { hashing, .. } => matches!(hashing, Hashing::Asked(_)),
         }
     }
@@ -47,6 +52,7 @@ impl Report {
     fn json(&self, event: &Event) -> serde_json::Value {
         match self {
             Report::Kill(report) => report.json(),
+            Report::Drop(report) => report.json(),
             Report::Hash { field, hashing } => {
                 let path = event.file_of(field).map_or("", |file| &file.path);
                 let state = match hashing {
@@ -71,8 +77,9 @@ pub(super) fn json(reports: &[Report], event: &Event) -> String {
 /// Carries actions out.
 pub(super) struct Actions {
     killer: Killer,
+    dropper: Dropper,
     hasher: Hasher,
-    /// Nothing is killed while this is false.
+    /// Nothing is killed and nothing put in force while this is false.
     enforces: bool,
 }
 
@@ -80,19 +87,42 @@ impl Actions {
     pub(super) fn new(settings: &Settings) -> Actions {
         Actions {
             killer: Killer::new(settings),
+            dropper: Dropper::new(settings),
             hasher: Hasher::new(settings),
             enforces: settings.flag(&keys::ENFORCEMENT_ENABLED),
         }
     }
 
-    /// Switches killing on or off for the rules that run.
+    /// Switches killing and dropping on or off for the rules that run.
     pub(super) fn set_enforcement(&mut self, enabled: bool) {
         self.enforces = enabled;
     }
 
-    /// Other rules run from now on.
-    pub(super) fn reset(&mut self) {
+    /// Gives it the programs that drop packets; without them none is dropped.
+    pub(super) fn use_packet_programs(&mut self, programs: PacketPrograms) {
+        self.dropper.use_programs(programs);
+    }
+
+    /// These rules run from now on.
+    pub(super) fn follow(&mut self, rules: &RuleSet) {
         self.killer.reset();
+        self.dropper.keep(&|id, filter| {
+            let mut same = rules.all().filter(|rule| rule.id == id);
+            let has = |action: &Action| {
+                matches!(&action.kind, ActionKind::NetworkFilter(other) if other == filter)
+            };
+            same.any(|rule| rule.actions.iter().any(has))
+        });
+    }
+
+    /// A process has ended.
+    pub(super) fn note_exit(&mut self, pid: u32) {
+        self.dropper.note_exit(pid);
+    }
+
+    /// Network filters in force, and processes and cgroups that they are about.
+    pub(super) fn drops(&self) -> (usize, usize) {
+        self.dropper.size()
     }
 
     /// The process that hashes files, if it runs.
@@ -105,8 +135,8 @@ impl Actions {
         self.hasher.stop();
     }
 
-    /// Carries out what a rule does whether or not its event is sent: signals.
-    pub(super) fn kill(
+    /// Carries out what a rule does whether or not its event is sent: signals and network filters.
+    pub(super) fn enforce(
         &mut self,
         rule: &Rule,
         event: &Event,
@@ -118,9 +148,17 @@ impl Actions {
             return reports;
         }
         for action in wanted(rule, record) {
-            if let ActionKind::Kill(kill) = &action.kind {
-                let report = self.killer.kill(kill, &rule.id, event, moment);
-                reports.push(Report::Kill(report));
+            match &action.kind {
+                ActionKind::Kill(kill) => {
+                    let report = self.killer.kill(kill, &rule.id, event, moment);
+                    reports.push(Report::Kill(report));
+                }
+                ActionKind::NetworkFilter(filter) => {
+                    let dropper = &mut self.dropper;
+                    let report = dropper.carry_out(filter, &rule.id, event, moment.protected);
+                    reports.push(Report::Drop(report));
+                }
+                _ => {}
             }
         }
         reports

@@ -89,7 +89,7 @@ fn refusal(error: std::io::Error) -> Refusal {
 }
 
 /// Whether a cgroup is the other one or beneath it.
-fn lies_in(path: &str, cgroup: &str) -> bool {
+pub(super) fn lies_in(path: &str, cgroup: &str) -> bool {
     let cgroup = cgroup.trim_end_matches('/');
     let beneath = path.strip_prefix(cgroup);
     beneath.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

@@ -42,6 +42,8 @@ pub struct Capability {
 pub enum CapabilityKind {
     /// The whole text: tests for texts without patterns.
     Text,
+    /// One element of a list of texts: tests whether some element is one of texts without patterns.
+    Element,
     /// The last component of a path, or the text of a name: tests for texts, and for path
     /// patterns whose last component has no star. An empty last component, as that of `/`, cannot
     /// approve.

@@ -3,7 +3,7 @@
 use super::numbers::{self, Comparison};
 use super::values::{self, Value, Values};
 use super::{Capability, CapabilityKind};
-use crate::secl::compile::{Compiled, Int, Select, Test, Text, Which};
+use crate::secl::compile::{Compiled, Int, Quantifier, Select, Test, Text, Which};
 use crate::secl::matcher::TextMatcher;
 use crate::secl::necessary::{self, Keys};
 use crate::secl::types::FieldId;
@@ -45,11 +45,16 @@ fn pass_everything(keys: &[(FieldId, Value<'_>)]) -> bool {
 struct Capable<'c>(&'c [Capability]);
 
 impl Capable<'_> {
-    /// How a field can approve; one of several elements cannot.
+    /// How a field can approve; one of several elements only where that is what the capability is.
     fn kind(&self, select: &Select) -> Option<CapabilityKind> {
         let mut capabilities = self.0.iter();
         let found = capabilities.find(|capability| capability.field == select.field)?;
-        (select.which == Which::Only).then_some(found.kind)
+        let fits = match select.which {
+            Which::Only => true,
+            Which::Every => found.kind == CapabilityKind::Element,
+            Which::Turn(_) | Which::Register(_) => false,
+        };
+        fits.then_some(found.kind)
     }
 
     /// The values of which one is there whenever the test is `wanted`.
@@ -61,8 +66,8 @@ impl Capable<'_> {
                     root_domain: false,
                 },
                 matcher,
-                _,
-            ) if wanted => {
+                quantifier,
+            ) if wanted && (select.which == Which::Only || *quantifier == Quantifier::Some) => {
                 let kind = self.kind(select)?;
                 (select.field, texts(kind, matcher)?)
             }
@@ -107,7 +112,7 @@ fn texts(kind: CapabilityKind, matcher: &TextMatcher) -> Option<Vec<Value<'_>>> 
         return None;
     }
     match kind {
-        CapabilityKind::Text if patterns.is_empty() => {
+        CapabilityKind::Text | CapabilityKind::Element if patterns.is_empty() => {
             Some(plain.strings().map(Value::Text).collect())
         }
         CapabilityKind::Basename => {

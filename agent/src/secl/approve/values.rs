@@ -74,10 +74,13 @@ impl Values {
         }
     }
 
-    /// Whether a field without several elements has one of them.
+    /// Whether a field, or for texts an element of it, has one of them.
     pub(super) fn hold(&self, field: FieldId, record: &dyn Record) -> bool {
         match self {
-            Values::Texts(texts) => texts.contains(record.text(field, 0)),
+            Values::Texts(texts) => {
+                let mut elements = 0..record.count(field);
+                elements.any(|element| texts.contains(record.text(field, element)))
+            }
             Values::Basenames(names) => names.contains(basename(record.text(field, 0))),
             Values::Flags(mask) => record.int(field, 0) & mask != 0,
             Values::Ints(numbers) => numbers.contains(&record.int(field, 0)),

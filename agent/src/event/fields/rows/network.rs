@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{
     boolean, domain, domains, empty_bool, empty_int, empty_ints, empty_ip, empty_result,
-    empty_text, int, ip, list, result, text, whole, Row, View,
+    empty_text, int, ip, result, text, whole, Read, Row, TextKind, View,
 };
 use crate::event::network::imds_type;
 use crate::event::Network;
@@ -165,12 +165,15 @@ pub(in super::super) static IMDS: &[Row] = &[
 ];
 
 pub(in super::super) static PACKET: &[Row] = &[
-    list(
-        "filter",
-        "pcap filters that the packet passes",
-        |v| v.event.seen().map_or(&[], |seen| &seen.filters),
-        whole,
-    ),
+    Row {
+        name: "filter",
+        read: Read::List(
+            TextKind::PacketFilter,
+            |v| v.event.seen().map_or(&[], |seen| &seen.filters),
+            whole,
+        ),
+        about: "pcap filters that the packet passes",
+    },
     int("tls.version", "version of TLS", |v| {
         v.event.seen().map_or(0, |seen| seen.tls_version.into())
     }),
