@@ -12,7 +12,7 @@ use crate::secl::approve::Values;
 use crate::secl::{Approval, CapabilityKind};
 
 /// Kinds whose records pass a gate in the kernel.
-const GATED: [Kind; 9] = [
+const GATED: [Kind; 8] = [
     Kind::Open,
     Kind::Chmod,
     Kind::Chown,
@@ -21,7 +21,6 @@ const GATED: [Kind; 9] = [
     Kind::Accept,
     Kind::Dns,
     Kind::Imds,
-    Kind::Packet,
 ];
 /// What the kernel compares of an open, by field.
 const KERNEL_CAPABILITIES: [(&str, CapabilityKind); 3] = [
@@ -109,7 +108,6 @@ fn served_by(kind: Kind, options: Options) -> &'static [&'static str] {
         Kind::Bind => &["bind"],
         Kind::Accept => &["accept"],
         Kind::Imds => &["imds"],
-        Kind::Packet => &["packet"],
         _ => &[],
     }
 }

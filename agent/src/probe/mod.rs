@@ -12,6 +12,8 @@ mod diagnosis;
 mod filters;
 mod heartbeat;
 mod journal;
+mod network;
+mod packets;
 mod pipeline;
 mod policies;
 mod reader;

@@ -45,6 +45,7 @@ pub(super) struct View<'a> {
     pub(super) turns: &'a Turns,
     pub(super) journal: Value,
     pub(super) cache: (usize, usize),
+    pub(super) network: Value,
     pub(super) warnings: &'a [String],
 }
 
@@ -66,6 +67,7 @@ pub(super) fn reply(view: &View<'_>) -> String {
         "rules": rules(view.rules),
         "variables": variables(view.variables),
         "filters": view.gates.json(),
+        "network": view.network,
         "loss": {
             "late": view.late,
             "recursion_misses": view.skipped,

@@ -1,6 +1,7 @@
 //! The loop of system-probe and what it looks after.
 
 mod children;
+mod packets;
 mod serving;
 mod setup;
 mod testing;
@@ -16,6 +17,7 @@ use super::collectors::Collecting;
 use super::commands::Command;
 use super::filters::{Gates, Options as GateOptions};
 use super::heartbeat::Heartbeat;
+use super::network::Network;
 use super::pipeline::Pipeline;
 use super::policies::Policies;
 use super::self_test::SelfTest;
@@ -27,7 +29,7 @@ use crate::config::{keys, Settings};
 use crate::event::json;
 use crate::event::wire::Kind;
 use crate::ipc::{Commands, Reception};
-use crate::kernel::{self, Counts, EventStream, Probes};
+use crate::kernel::{self, Counts, EventStream, PacketPrograms, Probes};
 use crate::resolve::clock::monotonic_now;
 use crate::resolve;
 use crate::sys::signals::{Signal, Signals};
@@ -69,6 +71,9 @@ pub(super) struct Agent {
     heartbeat: Heartbeat,
     gates: Gates,
     gate_options: GateOptions,
+    /// Both absent where packets are not watched.
+    network: Option<Network>,
+    packet_programs: Option<PacketPrograms>,
     collecting: Collecting,
     /// The last diagnosis, and when it was made.
     diagnosis: (Option<Instant>, String),
@@ -143,6 +148,8 @@ impl Agent {
             heartbeat: Heartbeat::new(started),
             gates: Gates::default(),
             gate_options: gate_options(settings),
+            network: None,
+            packet_programs: None,
             collecting: Collecting::default(),
             diagnosis: (None, String::new()),
             ignored: [None; children::KINDS],
@@ -168,9 +175,7 @@ impl Agent {
     /// What follows once the hooks are attached: nothing that happens now is missed.
     fn prepare(&mut self, options: &Options) -> Result<(), Error> {
         self.pipeline.resolver.snapshot();
-        if self.gate_options.packets {
-            self.find_sockets();
-        }
+        self.watch_packets();
         for tgid in options.supervisor.into_iter().chain([std::process::id()]) {
             self.probes.ignore(tgid, true).map_err(Error::Kernel)?;
             self.pipeline.protected.push(tgid);
@@ -184,16 +189,6 @@ impl Agent {
             self.start_test();
         }
         Ok(())
-    }
-
-    /// Tells the kernel whose the sockets are that were there before.
-    fn find_sockets(&self) {
-        let flows = self.probes.flows();
-        resolve::sockets::walk(&mut |flow, pid| {
-            if let Err(error) = flows.add(flow, pid) {
-                warn!("the process of a socket cannot be noted: {error}");
-            }
-        });
     }
 
     fn register(&mut self) -> std::io::Result<()> {
@@ -241,6 +236,7 @@ impl Agent {
     fn set_gates(&mut self) -> Result<(), kernel::Error> {
         let filters = self.probes.filters();
         self.gates = Gates::set(filters, &self.pipeline.rules, self.gate_options)?;
+        self.set_packet_filters();
         Ok(())
     }
 
@@ -275,9 +271,10 @@ impl Agent {
     /// Takes what the probes have; true when more waits.
     fn drain(&mut self) -> bool {
         let now = monotonic_now();
-        let pipeline = &mut self.pipeline;
-        self.stream
-            .turn(now, |record, late| pipeline.take(record, late, now))
+        let (pipeline, network) = (&mut self.pipeline, &mut self.network);
+        self.stream.turn(now, |record, late| {
+            pipeline.take(record, late, now, network.as_mut());
+        })
     }
 
     fn serve(&mut self, token: Token) {
@@ -362,6 +359,7 @@ impl Agent {
             self.finish_test(outcome);
         }
         self.pipeline.release();
+        self.look_after_network();
         if self.watched.elapsed() >= WATCH {
             self.watched = Instant::now();
             let now = monotonic_now();
@@ -417,15 +415,18 @@ impl Agent {
     /// longer than anyone should wait here.
     fn stop(&mut self) {
         Gates::close(self.probes.filters());
-        let pipeline = &mut self.pipeline;
+        let (pipeline, network) = (&mut self.pipeline, &mut self.network);
         let now = monotonic_now();
         self.stream
-            .flush(|record, late| pipeline.take(record, late, now));
+            .flush(|record, late| pipeline.take(record, late, now, network.as_mut()));
         pipeline.release();
         pipeline.release_all();
         pipeline.actions.stop();
         self.self_test.end();
         self.flush();
+        if let Some(network) = &mut self.network {
+            network.stop();
+        }
     }
 }
 
