@@ -7,12 +7,11 @@
 #define EBADF 9
 #define EFAULT 14
 
-/* struct sockaddr_in and sockaddr_in6 up to the address (include/uapi/linux/in6.h). */
+/* struct sockaddr_in, and the beginning of sockaddr_in6 (include/uapi/linux/in6.h). */
 struct socket_address {
 	u16 family;
 	u16 port;
 	u32 ipv4; /* IPv6: flow label */
-	u32 ipv6[4];
 };
 
 INLINE u64 sock_of_descriptor(u64 task, s32 descriptor)
@@ -78,21 +77,21 @@ INLINE struct socket_record *begin_socket(struct scratch *scratch, u64 task, u64
 }
 
 /* The address as the caller gave it. */
-INLINE void fill_given(struct socket_record *record, u64 user, u32 size)
+INLINE void fill_given(struct socket_record *record, u64 user)
 {
 	struct socket_address address = {};
+	u8 ipv6[16];
 
-	if (size > sizeof(address))
-		size = sizeof(address);
-	bpf_probe_read_user(&address, size, (void *)user);
+	bpf_probe_read_user(&address, sizeof(address), (void *)user);
 	record->family = address.family;
-	record->port = __builtin_bswap16(address.port);
-	if (address.family == AF_INET)
+	if (address.family == AF_INET) {
+		record->port = __builtin_bswap16(address.port);
 		__builtin_memcpy(record->address, &address.ipv4, sizeof(address.ipv4));
-	else if (address.family == AF_INET6)
-		__builtin_memcpy(record->address, address.ipv6, sizeof(address.ipv6));
-	else
-		record->port = 0;
+	} else if (address.family == AF_INET6) {
+		record->port = __builtin_bswap16(address.port);
+		bpf_probe_read_user(ipv6, sizeof(ipv6), (void *)(user + sizeof(address)));
+		__builtin_memcpy(record->address, ipv6, sizeof(ipv6));
+	}
 }
 
 /* The other end of a connection that came in. */
@@ -138,7 +137,7 @@ INLINE int socket_exit(struct syscall_exit *ctx, u32 kind)
 	if (kind == RECORD_ACCEPT)
 		fill_peer(record, sock);
 	else
-		fill_given(record, ARGUMENT_1(registers), ARGUMENT_2(registers));
+		fill_given(record, ARGUMENT_1(registers));
 	submit(ctx, scratch);
 	return 0;
 }

@@ -80,6 +80,11 @@ impl Hostnames {
         }
     }
 
+    /// Addresses that have names.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// The names of an address in lower case, newest first: the name that was asked for before
     /// those that it stands for. An IPv4 address written as IPv6 (`::ffff:10.0.0.1`) counts as IPv4.
     pub fn names_of(&self, address: IpAddr) -> &[String] {
