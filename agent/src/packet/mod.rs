@@ -4,6 +4,8 @@
 //! length or loops is no error of the program: the answer is `None` or a sentence. Nothing here
 //! talks to the kernel or knows an event.
 
+mod cursor;
 pub mod dns;
 pub mod headers;
 pub mod imds;
+pub mod tls;
