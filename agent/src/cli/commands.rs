@@ -7,12 +7,12 @@ use super::exit::Exit;
 use super::flags::{
     Flag, Role, ARCHIVE, CASE_ID, DEBUG, EMAIL, EVENT, EVENT_FILE, EXAMPLE, FOLLOW, JSON,
     JSON_LINES, LIST, LOADED_POLICIES, LOCAL, NO_UPLOAD, OUTPUT, PID, PIDFILE, POLICIES_DIR, RULE,
-    RULE_ID, SEND, SETTING, SETTING_AND_VALUE, SUPERVISOR, TEST_FILES,
+    RULE_ID, SEND, SETTING, SETTING_AND_VALUE, SNAPSHOT_INTERFACES, SUPERVISOR, TEST_FILES,
 };
 use super::parse::Arguments;
 use super::{
-    config, events, flare, policy, policy_eval, policy_fields, policy_test, role_start, run,
-    runtime, self_test, status, version,
+    config, events, flare, network_check, network_dump, policy, policy_eval, policy_fields,
+    policy_test, role_start, run, runtime, self_test, status, version,
 };
 
 /// A command.
@@ -183,6 +183,22 @@ pub static COMMANDS: &[Command] = &[
         raw: false,
         help: "Print the event types, fields and constants that rules can name.",
         run: policy_fields::main,
+    },
+    Command {
+        words: &["runtime", "network", "check"],
+        roles: BOTH,
+        flags: &[&JSON],
+        raw: false,
+        help: "Find network plug-ins that keep packets from network detections; exits 0 when there is nothing to do.",
+        run: network_check::main,
+    },
+    Command {
+        words: &["runtime", "network-namespace", "dump"],
+        roles: BOTH,
+        flags: &[&SNAPSHOT_INTERFACES],
+        raw: false,
+        help: "Write the network namespaces, interfaces and filters of this host to files.",
+        run: network_dump::main,
     },
     Command {
         words: &["runtime", "check-policies"],

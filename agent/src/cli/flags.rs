@@ -52,7 +52,8 @@ pub struct Flag {
     pub long: &'static str,
     /// Its letter after one dash.
     pub short: Option<char>,
-    /// What its value is called in help; empty when it takes none.
+    /// What its value is called in help; empty when it takes none. One that may be left out
+    /// begins with `[=`.
     pub value: &'static str,
     /// One sentence; empty for flags that people do not need.
     pub help: &'static str,
@@ -204,6 +205,13 @@ pub static EXAMPLE: Flag = Flag {
     short: None,
     value: "",
     help: "Print an example of the configuration files instead of JSON.",
+};
+/// Whether interfaces are in a dump.
+pub static SNAPSHOT_INTERFACES: Flag = Flag {
+    long: "snapshot-interfaces",
+    short: None,
+    value: "[=true|false]",
+    help: "Whether interfaces, qdiscs and filters are in it (default true).",
 };
 /// The support case of a flare.
 pub static CASE_ID: Flag = Flag {

@@ -13,6 +13,8 @@ pub mod exit;
 pub mod flags;
 pub mod flare;
 pub mod help;
+pub mod network_check;
+pub mod network_dump;
 pub mod parse;
 pub mod policy;
 pub mod policy_eval;

@@ -210,6 +210,8 @@ impl Line {
             };
             let value = if flag.value.is_empty() {
                 OsString::new()
+            } else if flag.value.starts_with("[=") {
+                parser.optional_value().unwrap_or_default()
             } else {
                 parser.value()?
             };

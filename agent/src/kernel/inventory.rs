@@ -157,7 +157,7 @@ fn kind_name(names: &str, kind: u32) -> String {
 }
 
 /// An object's name, which anybody may have chosen, without what would disturb a terminal.
-pub(super) fn shown(name: &str) -> String {
+pub fn shown(name: &str) -> String {
     match name {
         "" => "-".to_owned(),
         _ => name.replace(|letter: char| !letter.is_ascii_graphic(), "?"),

@@ -15,6 +15,7 @@ pub mod lifeline;
 pub mod lock;
 pub mod memory;
 pub mod pidfd;
+pub mod private_file;
 pub mod process;
 pub mod rotating_file;
 pub mod signals;

@@ -11,8 +11,10 @@ use std::path::Path;
 
 use nix::unistd::geteuid;
 
+use crate::config::keys;
 use crate::flare::collect::Sources;
 use crate::flare::stream::Writer;
+use crate::kernel::tc::check;
 use crate::kernel::tracefs::Tracefs;
 use crate::kernel::{inventory, tc};
 use crate::sys::files::read_limited;
@@ -184,19 +186,31 @@ fn describe_btf(header: &[u8]) -> String {
 
 /// Programs and maps of BPF.
 pub(super) fn bpf(_: &Sources, out: &mut Writer<'_>) -> io::Result<()> {
-    table("bpf-programs.txt", inventory::programs, out)?;
-    table("bpf-maps.txt", inventory::maps, out)
+    table("bpf-programs.txt", &inventory::programs, out)?;
+    table("bpf-maps.txt", &inventory::maps, out)
 }
 
-/// Interfaces, qdiscs and filters of traffic control, in every network namespace.
+/// Interfaces, qdiscs and filters of traffic control, in every network namespace, and what
+/// `runtime network check` makes of them. The configuration is not known here: where none of our
+/// classifiers is attached, the check is about their usual priority, which it names.
 pub(super) fn tc(_: &Sources, out: &mut Writer<'_>) -> io::Result<()> {
-    table("tc.txt", tc::dump::write, out)
+    let found = tc::survey();
+    table(
+        "tc.txt",
+        &|out: &mut dyn Write| tc::dump::render(&found, out),
+        out,
+    )?;
+    let usual = keys::NETWORK_CLASSIFIER_PRIORITY.default.parse();
+    let priority = check::priority_in_use(&found).or(usual.ok()).unwrap_or(0);
+    let checked = check::judge(&found, priority);
+    out.file("network-check.txt", 8 * MIB);
+    out.write_all(check::text::text(&checked).as_bytes())
 }
 
 /// Writes a table that may be refused.
 fn table(
     name: &str,
-    write: fn(&mut dyn Write) -> io::Result<()>,
+    write: &dyn Fn(&mut dyn Write) -> io::Result<()>,
     out: &mut Writer<'_>,
 ) -> io::Result<()> {
     let mut text = Vec::new();

@@ -2,19 +2,14 @@
 
 use std::io::{self, Write};
 
-use super::{survey, Filter, Interface, Namespace, Survey};
+use super::{Filter, Interface, Namespace, Survey};
 use crate::kernel::inventory::shown;
 
 /// Names of RFC 2863 states, in the order of IF_OPER_* in linux/if.h.
 const STATES: &str = "unknown notpresent down lowerlayerdown testing dormant up";
 
-/// Looks at every network namespace and writes what is in it. It takes up to a minute where the
-/// kernel answers slowly; errors are those of `out`.
-pub fn write(out: &mut dyn Write) -> io::Result<()> {
-    render(&survey(), out)
-}
-
-pub(super) fn render(found: &Survey, out: &mut dyn Write) -> io::Result<()> {
+/// Writes what a survey has found. Errors are those of `out`.
+pub fn render(found: &Survey, out: &mut dyn Write) -> io::Result<()> {
     for namespace in &found.namespaces {
         write_namespace(namespace, out)?;
     }
@@ -22,6 +17,11 @@ pub(super) fn render(found: &Survey, out: &mut dyn Write) -> io::Result<()> {
         0 => Ok(()),
         count => writeln!(out, "{count} more network namespaces are not shown"),
     }
+}
+
+/// The name of an RFC 2863 state.
+pub fn state_name(state: u8) -> &'static str {
+    STATES.split(' ').nth(state.into()).unwrap_or("unknown")
 }
 
 fn write_namespace(namespace: &Namespace, out: &mut dyn Write) -> io::Result<()> {
@@ -43,8 +43,7 @@ fn write_interface(interface: &Interface, out: &mut dyn Write) -> io::Result<()>
     if !interface.kind.is_empty() {
         write!(out, " kind={}", shown(&interface.kind))?;
     }
-    let state = STATES.split(' ').nth(interface.state.into());
-    write!(out, " state={}", state.unwrap_or("unknown"))?;
+    write!(out, " state={}", state_name(interface.state))?;
     for (place, byte) in interface.address.iter().enumerate() {
         let before = if place == 0 { " mac=" } else { ":" };
         write!(out, "{before}{byte:02x}")?;

@@ -4,6 +4,7 @@
 //! help of tc(8); [`dump`] renders them. Nothing is changed. The bytes of netlink are known to
 //! `message` alone, the talk with the kernel is in `route`.
 
+pub mod check;
 pub mod dump;
 mod message;
 pub mod name;
