@@ -157,7 +157,8 @@ fn table() -> Outcome {
     table.expect_untouched("second start")?;
     kill_all(&mut agent)?;
     let stale = table.ours()?;
-    ensure(stale.iter().all(|filter| filter.run() == second), || {
+    let are_stale = stale.iter().all(|filter| filter.run() == second);
+    ensure(are_stale && !stale.is_empty(), || {
         format!("after kill -9: {stale:?}")
     })?;
     table.expect_untouched("kill -9")?;

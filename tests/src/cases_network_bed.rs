@@ -3,14 +3,16 @@
 
 use crate::classifiers::of_others;
 use crate::neighbours::Neighbours;
-use crate::net_places::{join, Bridged, Namespace, INTERFACE, SERVER, SERVER_6};
+use crate::net_places::{join, Bridged, Namespace, CLIENT, CLIENT_6, INTERFACE, SERVER, SERVER_6};
 use crate::report::{ensure, Outcome, Report};
 use crate::scratch::{patience, wait_for};
 use crate::sender::{ask, Server};
+use crate::traffic_metadata::ADDRESS;
 
 /// Runs the tests of this file.
 pub(crate) fn run(report: &mut Report) {
     report.case("network_bed_bridge", bridge);
+    report.case("network_bed_talk", talk);
     report.case("network_bed_classifiers", verdicts);
     report.case("network_bed_removal", removal);
 }
@@ -34,7 +36,52 @@ fn bridge() -> Outcome {
         &bed.client,
         &["dns-ask", "connected", SERVER, "missing.cwst", "a"],
     )?;
-    ensure(said.text("code") == "3", || format!("{said:?}"))
+    ensure(said.text("code") == "3", || format!("{said:?}"))?;
+    let said = ask(
+        &bed.client,
+        &["raw-dns", CLIENT_6, SERVER_6, "4053", "bed.cwst"],
+    )?;
+    ensure(said.number("size")? > 0, || format!("{said:?}"))
+}
+
+/// The other senders and servers.
+fn talk() -> Outcome {
+    let bed = Bridged::new()?;
+    let address = format!("{ADDRESS}/32");
+    let change = |namespace: &Namespace, what: &str| {
+        namespace.ip(&[what, "add", &address, "dev", INTERFACE])
+    };
+    change(&bed.server, "address")?;
+    change(&bed.client, "route")?;
+    let listening = format!("{SERVER}:7000");
+    let _servers = [
+        Server::start(&bed.server, &["metadata-serve"])?,
+        Server::start(&bed.server, &["listen", &listening])?,
+        Server::start(&bed.server, &["bulk-serve", "[fd78::2]:7001"])?,
+        Server::start(&bed.server, &["sink", "10.78.0.2:53"])?,
+    ];
+    let path = "/latest/meta-data/iam/security-credentials/role";
+    let silent = format!("{CLIENT}:7002");
+    let table: [(&[&str], &str, &str); 6] = [
+        (&["metadata-ask", "GET", path, "A: b"], "status", "200"),
+        (&["connect", &listening], "error", "0"),
+        (&["connect", "10.78.0.2:7009"], "error", "111"),
+        (&["bulk", "[fd78::2]:7001", "2"], "bytes", "2097152"),
+        (
+            &["dns-flood", SERVER, "100", "20000", "bed.cwst"],
+            "sent",
+            "100",
+        ),
+        (&["bind", "udp", &silent], "port", ""),
+    ];
+    for (arguments, name, value) in table {
+        let said = ask(&bed.client, arguments)?;
+        ensure(said.text(name) == value, || {
+            format!("{arguments:?}: {said:?}")
+        })?;
+    }
+    let said = ask(&bed.client, &["send", "10.78.0.2:53", "1234", "00"])?;
+    ensure(said.number("port")? > 0, || format!("{said:?}"))
 }
 
 /// Each verdict in each direction, as a classic and as an extended program.

@@ -6,7 +6,7 @@ use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 
 use nix::sys::socket::{socket, AddressFamily, SockFlag, SockProtocol, SockType};
 
-use crate::traffic::{parsed, usage};
+use crate::traffic::{answer_time, parsed, usage};
 use crate::traffic_dns::{self, PORT};
 
 /// Numbers of the headers (IANA, protocol numbers).
@@ -17,24 +17,27 @@ const HOP_LIMIT: u8 = 64;
 /// An option that only fills: a header of eight bytes without effect (RFC 8200, 4.2).
 const PADDING: [u8; 6] = [1, 4, 0, 0, 0, 0];
 
-/// `raw-dns SOURCE DESTINATION PORT NAME`: asks for AAAA; no answer is waited for.
+/// `raw-dns SOURCE DESTINATION PORT NAME`: asks for AAAA; prints the size of the answer.
 pub(crate) fn ask(arguments: &[String]) -> io::Result<String> {
     let [source, destination, port, name] = arguments else {
         return Err(usage("SOURCE DESTINATION PORT NAME"));
     };
     let (source, destination): (Ipv6Addr, Ipv6Addr) = (parsed(source)?, parsed(destination)?);
     let question = traffic_dns::question(7, name, "aaaa")?;
-    let packet = packet(source, destination, parsed(port)?, &question);
+    let port = parsed(port)?;
+    let packet = packet(source, destination, port, &question);
     let raw = socket(
         AddressFamily::Inet6,
         SockType::Raw,
         SockFlag::SOCK_CLOEXEC,
         SockProtocol::Raw,
     )?;
+    let receiver = UdpSocket::bind(SocketAddr::from((source, port)))?;
+    receiver.set_read_timeout(Some(answer_time()))?;
     // It is no UDP socket, but sending is the same call.
     let sender = UdpSocket::from(raw);
     sender.send_to(&packet, SocketAddr::from((destination, 0)))?;
-    Ok(format!("size={}", packet.len()))
+    Ok(format!("size={}", receiver.recv(&mut [0; 2048])?))
 }
 
 fn packet(source: Ipv6Addr, destination: Ipv6Addr, port: u16, payload: &[u8]) -> Vec<u8> {
