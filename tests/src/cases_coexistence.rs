@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::classifiers::{self, of_others, qdiscs, Filter, Foreign, DIRECTIONS};
-use crate::harness::{Agent, STOP_SECONDS};
+use crate::harness::{rule_of, Agent, STOP_SECONDS};
 use crate::neighbours::Neighbours;
 use crate::net_agent::{self, check, wait_attached};
 use crate::net_places::{join, Namespace};
@@ -17,6 +17,8 @@ use crate::scratch::{patience, wait_for};
 /// The provider that the guide gives up on, one below our priority, one at it, one above.
 const PRIORITIES: &[u32] = &[1, 5, 10, 49152];
 const OUR_PRIORITY: u64 = 10;
+/// Seconds for a lost filter to be missed, which is looked for every minute.
+const MISSED_SECONDS: u64 = 90;
 
 /// Runs the tests of this file.
 pub(crate) fn run(report: &mut Report) {
@@ -24,6 +26,7 @@ pub(crate) fn run(report: &mut Report) {
     report.case("coexistence_added_later", added_later);
     report.case("coexistence_ingress_qdisc", ingress_qdisc);
     report.case("coexistence_priority", own_priority);
+    report.case("coexistence_lost_filter", lost_filter);
 }
 
 /// The neighbours and what was there of them before the agent.
@@ -231,9 +234,10 @@ fn ingress_qdisc() -> Outcome {
     let (older, free) = (["cwst0".to_owned()], ["cwst1".to_owned()]);
     // Both are in the same namespace: what was to be done is done when the second one has its filters.
     wait_attached(&agent, &near, &free, |_| true)?;
-    let filters = classifiers::filters(&near, &older);
-    let none = filters.as_ref().map_or(true, Vec::is_empty);
-    ensure(none, || format!("attached to it: {filters:?}"))?;
+    let filters = classifiers::filters(&near, &older)?;
+    ensure(filters.is_empty(), || {
+        format!("attached to it: {filters:?}")
+    })?;
     let said = check(&agent, &near)?;
     let named = said.iter().any(|one| one["name"] == "cwst0");
     ensure(named, || format!("cwst0 is not checked: {said:?}"))?;
@@ -275,4 +279,25 @@ fn own_priority() -> Outcome {
     let row = said.iter().find(|one| one["name"] == "cwst0");
     let good = row.is_some_and(|one| one["code"] == "nothing");
     ensure(good, || format!("{said:?}"))
+}
+
+/// One that somebody removes is told of and attached again.
+fn lost_filter() -> Outcome {
+    let (near, far) = (Namespace::new()?, Namespace::new()?);
+    join("cwst0", (&near, &[]), (&far, &[]))?;
+    let agent = net_agent::launch("lost-filter")?.start()?;
+    let interfaces = ["cwst0".to_owned()];
+    wait_attached(&agent, &near, &interfaces, |_| true)?;
+    near.tc(&["filter", "del", "dev", "cwst0", "ingress", "prio", "10"])?;
+    let back = wait_for(patience(MISSED_SECONDS), || {
+        let now = classifiers::filters(&near, &interfaces).ok()?;
+        classifiers::all_attached(&now, &interfaces).then_some(())
+    });
+    ensure(back.is_some(), || {
+        format!("the filter is not attached again; log: {}", agent.log())
+    })?;
+    let told = agent.event(|event| rule_of(event) == "hook_lost");
+    ensure(told.is_some(), || {
+        format!("no hook_lost event; log: {}", agent.log())
+    })
 }

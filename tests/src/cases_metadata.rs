@@ -119,7 +119,7 @@ fn provider(event: &Value) -> String {
 fn aws(bed: &Bed) -> Outcome {
     let path = "/latest/meta-data/instance-id";
     let pid = bed.request("GET", path, &[])?;
-    for (process, direction) in [(pid, "egress"), (bed.service.pid, "ingress")] {
+    for (process, direction) in [(pid, "EGRESS"), (bed.service.pid, "INGRESS")] {
         let event = bed.event("requested", process, direction)?;
         let (imds, network) = (&event["imds"], &event["network"]);
         let good = event["evt"]["name"] == "imds"
@@ -140,10 +140,10 @@ fn aws(bed: &Bed) -> Outcome {
 fn aws_second_version(bed: &Bed) -> Outcome {
     let lifetime = "X-aws-ec2-metadata-token-ttl-seconds: 60";
     let pid = bed.request("PUT", "/latest/api/token", &[lifetime])?;
-    bed.event("requested", pid, "egress")?;
+    bed.event("requested", pid, "EGRESS")?;
     let token = format!("X-aws-ec2-metadata-token: {SECRET}token==");
     let pid = bed.request("GET", "/latest/meta-data/ami-id", &[&token])?;
-    let event = bed.event("second_version", pid, "egress")?;
+    let event = bed.event("second_version", pid, "EGRESS")?;
     let good = provider(&event) == "aws" && event["imds"]["aws"]["is_imds_v2"] == true;
     ensure(good, || event["imds"].to_string())
 }
@@ -151,7 +151,7 @@ fn aws_second_version(bed: &Bed) -> Outcome {
 /// Of credentials only what is public is told.
 fn aws_credentials(bed: &Bed) -> Outcome {
     let pid = bed.request("GET", CREDENTIALS, &[])?;
-    let event = bed.event("credentials", pid, "ingress")?;
+    let event = bed.event("credentials", pid, "INGRESS")?;
     let imds = &event["imds"];
     let credentials = &imds["aws"]["security_credentials"];
     let good = imds["type"] == "response"
@@ -180,7 +180,7 @@ fn other_providers(bed: &Bed) -> Outcome {
     ];
     for (name, path, header) in table {
         let pid = bed.request("GET", path, &[header])?;
-        let event = bed.event("requested", pid, "egress")?;
+        let event = bed.event("requested", pid, "EGRESS")?;
         let good = provider(&event) == name && event["imds"]["url"] == path;
         ensure(good, || format!("{name}: {}", event["imds"]))?;
     }
@@ -192,7 +192,7 @@ fn no_secret(bed: &Bed) -> Outcome {
     let token = format!("X-aws-ec2-metadata-token: {SECRET}token==");
     let path = format!("{CREDENTIALS}?token={SECRET}");
     let pid = bed.request("GET", &path, &[&token, &format!("Cookie: {SECRET}")])?;
-    bed.event("credentials", pid, "ingress")?;
+    bed.event("credentials", pid, "INGRESS")?;
     let lines = bed.agent.lines();
     // The command lines of the clients hold the word: they are no part of what was on the wire.
     let told = lines.iter().find(|line| {

@@ -1,7 +1,8 @@
 //! The bed of the network tests itself, without an agent: that packets get where they should, that
 //! classifiers of others do what their verdict says, that dumps show them, and that nothing stays.
 
-use crate::classifiers::of_others;
+use crate::cgroup::Cgroup;
+use crate::classifiers::{attach, of_others, prepare, Foreign, Program, Verdict};
 use crate::neighbours::Neighbours;
 use crate::net_places::{join, Bridged, Namespace, CLIENT, CLIENT_6, INTERFACE, SERVER, SERVER_6};
 use crate::report::{ensure, Outcome, Report};
@@ -14,6 +15,7 @@ pub(crate) fn run(report: &mut Report) {
     report.case("network_bed_bridge", bridge);
     report.case("network_bed_talk", talk);
     report.case("network_bed_classifiers", verdicts);
+    report.case("network_bed_watch", watch);
     report.case("network_bed_removal", removal);
 }
 
@@ -98,6 +100,35 @@ fn verdicts() -> Outcome {
     ensure(neighbours.filters()? == shown, || {
         "the same filters are shown in another way".to_owned()
     })
+}
+
+/// A watcher sees when its datagrams are dropped and when no longer.
+fn watch() -> Outcome {
+    let bed = Bridged::new()?;
+    let cgroup = Cgroup::new("network-bed")?;
+    let _echo = Server::start(&bed.server, &["echo-serve", "10.78.0.2:7830"])?;
+    let watch = [
+        "echo-watch",
+        &cgroup.directory(),
+        "10.78.0.2:7830",
+        "10.78.0.2:7839",
+    ];
+    let mut watched = Server::start(&bed.client, &watch)?;
+    prepare(&bed.client, [INTERFACE].into_iter())?;
+    let drops = Foreign {
+        interface: INTERFACE.to_owned(),
+        direction: "egress",
+        priority: 1,
+        verdict: Verdict::Drop,
+        program: Program::Classic,
+    };
+    attach(&bed.client, &[drops])?;
+    let said = watched.next()?;
+    ensure(said.text("cut") == "1", || format!("{said:?}"))?;
+    bed.client
+        .tc(&["filter", "del", "dev", INTERFACE, "egress", "prio", "1"])?;
+    let said = watched.next()?;
+    ensure(said.text("back") == "1", || format!("{said:?}"))
 }
 
 /// The near end goes when the far namespace does: how the tests see that nobody holds it.

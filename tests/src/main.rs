@@ -27,6 +27,7 @@ mod cases_metadata;
 mod cases_metrics;
 mod cases_network;
 mod cases_network_bed;
+mod cases_network_filter;
 mod cases_network_off;
 mod cases_off;
 mod cases_operator;
@@ -131,6 +132,7 @@ fn main() -> ExitCode {
     cases_network::run(&mut report);
     cases_metadata::run(&mut report);
     cases_sockets::run(&mut report);
+    cases_network_filter::run(&mut report);
     cases_network_off::run(&mut report);
     cases_coexistence::run(&mut report);
     cases_churn::run(&mut report);

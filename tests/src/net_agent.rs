@@ -83,7 +83,7 @@ pub(crate) fn descriptors(pid: i32) -> Result<Vec<String>, Failure> {
         .collect())
 }
 
-/// The netlink sockets that a process holds, by their numbers, of the namespace that it is in.
+/// The netlink sockets that a process has used, of the namespace that it is in.
 pub(crate) fn netlink_sockets(pid: i32) -> Result<Vec<String>, Failure> {
     let table = fs::read_to_string(format!("/proc/{pid}/net/netlink"))?;
     // The last column is the number of the socket.
@@ -139,7 +139,26 @@ fn sum(value: &Value) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::sys::socket::{bind, socket, AddressFamily, NetlinkAddr};
+    use nix::sys::socket::{SockFlag, SockProtocol, SockType};
     use serde_json::json;
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn a_netlink_socket_is_told_from_others() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let _other = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        assert_eq!(netlink_sockets(own).unwrap(), Vec::<String>::new());
+        let netlink = socket(
+            AddressFamily::Netlink,
+            SockType::Raw,
+            SockFlag::SOCK_CLOEXEC,
+            SockProtocol::NetlinkRoute,
+        )
+        .unwrap();
+        bind(netlink.as_raw_fd(), &NetlinkAddr::new(0, 0)).unwrap();
+        assert_eq!(netlink_sockets(own).unwrap().len(), 1);
+    }
 
     #[test]
     fn counters_are_found_by_their_name_wherever_they_stand() {

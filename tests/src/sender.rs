@@ -100,12 +100,17 @@ impl Server {
         )))
     }
 
-    /// Lets it end; returns the last that it said.
-    pub(crate) fn end(mut self) -> Result<Said, Failure> {
-        drop(self.child.stdin.take());
+    /// The next that it says; it says something in bounded time.
+    pub(crate) fn next(&mut self) -> Result<Said, Failure> {
         let mut line = String::new();
         self.output.read_line(&mut line)?;
         Said::parse(&line)
+    }
+
+    /// Lets it end; returns the last that it said.
+    pub(crate) fn end(mut self) -> Result<Said, Failure> {
+        drop(self.child.stdin.take());
+        self.next()
     }
 }
 

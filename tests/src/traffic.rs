@@ -39,6 +39,7 @@ const COMMANDS: &[(&str, Command)] = &[
     ("metadata-ask", traffic_metadata::ask),
     ("echo-serve", traffic_flood::serve),
     ("echo-flood", traffic_flood::flood),
+    ("echo-watch", traffic_flood::watch),
     ("bulk-serve", traffic_flood::bulk_serve),
     ("bulk", traffic_flood::bulk),
     ("listen", listen),

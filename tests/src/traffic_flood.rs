@@ -1,10 +1,12 @@
 //! Much traffic: datagrams that are sent back and counted one by one, and a stream that is timed.
 
+use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::traffic::{answer_time, end_of_input, parsed, serve_streams, stay, usage, READY};
 
@@ -12,6 +14,11 @@ use crate::traffic::{answer_time, end_of_input, parsed, serve_streams, stay, usa
 pub(crate) const BLOCKED: char = '!';
 /// Rounds that a flood makes at least.
 const ROUNDS: u64 = 100;
+/// Without an echo for so long, so many times, somebody drops the datagrams.
+const SILENCE: Duration = Duration::from_millis(200);
+const SILENT_TIMES: u32 = 3;
+/// Times that an answer may take for a change to come about.
+const WATCH_TIMES: u32 = 6;
 const CHUNK: usize = 64 << 10;
 
 /// `echo-serve ADDRESS:PORT...`: sends back every datagram.
@@ -91,6 +98,40 @@ pub(crate) fn flood(arguments: &[String]) -> io::Result<String> {
     Ok(format!(
         "rounds={rounds} lost={lost} leaked={leaked} first={first}"
     ))
+}
+
+/// `echo-watch CGROUP TARGET TRIGGER`: goes into the cgroup, connects to both, then sends to the target until nothing comes back any
+/// more, and on until something does. Prints `cut=1`, or 0 when that did not come, then `back`.
+pub(crate) fn watch(arguments: &[String]) -> io::Result<String> {
+    let [cgroup, target, trigger] = arguments else {
+        return Err(usage("CGROUP TARGET TRIGGER"));
+    };
+    fs::write(Path::new(cgroup).join("cgroup.procs"), "0")?;
+    let target = Target::new(target)?;
+    target.socket.set_read_timeout(Some(SILENCE))?;
+    let _trigger = Target::new(trigger)?;
+    println!("{READY} pid={}", std::process::id());
+    let cut = comes_about(&target, |echoed, silent| !echoed && silent >= SILENT_TIMES);
+    println!("pid={} cut={}", std::process::id(), u8::from(cut));
+    io::stdout().flush()?;
+    let back = comes_about(&target, |echoed, _| echoed);
+    Ok(format!("back={}", u8::from(back)))
+}
+
+/// Sends until this holds of the last echo and of how many have not come one after the other.
+fn comes_about(target: &Target, holds: impl Fn(bool, u32) -> bool) -> bool {
+    let started = Instant::now();
+    let mut silent = 0;
+    let mut number = 0;
+    while started.elapsed() < WATCH_TIMES * answer_time() {
+        let echoed = target.echoes(number);
+        number += 1;
+        silent = if echoed { 0 } else { silent + 1 };
+        if holds(echoed, silent) {
+            return true;
+        }
+    }
+    false
 }
 
 /// `bulk-serve ADDRESS:PORT`: takes streams and answers their end with one byte.
