@@ -1,30 +1,37 @@
 #!/bin/bash
-# fetch.sh DIR: leaves Debian's newest 6.1 cloud kernel in DIR: DIR/root (the unpacked package) and
-# DIR/release (its name, such as 6.1.0-9-cloud-amd64). Quick when it is there already.
-# The package comes from the host's own apt sources, or, where those are of a later Debian, from the
-# same mirrors' Debian 12 by an apt configuration of its own under DIR. KERNEL_DEB=FILE takes a package
-# that is at hand.
+# fetch.sh DIR SERIES: leaves Debian's newest cloud kernel of SERIES (5.10, 6.1, or `newest` of all) in
+# DIR: DIR/root (the unpacked package) and DIR/release (its name, such as 6.1.0-9-cloud-amd64). Quick
+# when it is there already. The package comes from the host's own apt sources, or, where those have
+# none, from the same mirrors' suites that have, by an apt configuration of its own under DIR.
+# KERNEL_DEB=FILE takes a package that is at hand.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
-DIR=$(realpath -m "${1:?usage: fetch.sh DIR}")
-PATTERN='^linux-image-6\.1\.[0-9.-]+-cloud-amd64$'
-SUITES='bookworm bookworm-security'
+DIR=$(realpath -m "${1:?usage: fetch.sh DIR SERIES}")
+SERIES=${2:?usage: fetch.sh DIR SERIES}
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
-HELP="give it one: KERNEL_DEB=linux-image-6.1.*-cloud-amd64*.deb make kernels"
+HELP="give it one: KERNEL_DEB=linux-image-*-cloud-amd64*.deb make kernels"
+# The suites that have the series: of Debian itself, and of its security archive.
+case $SERIES in
+  5.10) PATTERN='5\.10\.[0-9.-]+' SUITE=bullseye SECURITY=bullseye-security ;;
+  6.1) PATTERN='6\.1\.[0-9.-]+' SUITE=bookworm SECURITY=bookworm-security ;;
+  newest) PATTERN='[0-9.]+\+deb[0-9]+' SUITE=trixie-backports SECURITY= ;;
+  *) die "knows the series 5.10, 6.1 and newest, not $SERIES" ;;
+esac
+PATTERN="^linux-image-$PATTERN-cloud-amd64$"
 
 # The newest one is taken, as superseded versions leave the mirrors.
-newest_offered() { apt-cache pkgnames linux-image-6.1. | grep -E "$PATTERN" | sort -V | tail -n 1; }
+newest_offered() { apt-cache pkgnames linux-image- | grep -E "$PATTERN" | sort -V | tail -n 1; }
 
-# Prints source lines for Debian 12 at the mirrors that this host uses.
-debian_12_sources() {
+# Prints source lines for the suites at the mirrors that this host uses.
+suite_sources() {
   apt-get indextargets --format '$(REPO_URI) $(LABEL)' 'Created-By: Packages' 'Origin: Debian' |
     sort -u | while read -r uri label; do
     case $label in
-      Debian) suite=${SUITES% *} ;;
-      Debian-Security) suite=${SUITES#* } ;;
+      Debian) suite=$SUITE ;;
+      Debian-Security) suite=$SECURITY ;;
       *) continue ;;
     esac
-    echo "deb [arch=amd64 signed-by=$KEYRING] $uri $suite main"
+    [ -z "$suite" ] || echo "deb [arch=amd64 signed-by=$KEYRING] $uri $suite main"
   done
 }
 
@@ -34,8 +41,8 @@ use_private_apt() {
   [ -e "$KEYRING" ] || die "this host has no Debian archive keyring to check a kernel with; $HELP"
   mkdir -p "$apt/state/lists/partial" "$apt/cache/archives/partial" "$apt/dpkg"
   : >"$apt/dpkg/status"
-  debian_12_sources >"$apt/sources.list"
-  [ -s "$apt/sources.list" ] || die "this host has no Debian mirror to fetch a 6.1 kernel from; $HELP"
+  suite_sources >"$apt/sources.list"
+  [ -s "$apt/sources.list" ] || die "this host has no Debian mirror to fetch a kernel from; $HELP"
   cat >"$apt/apt.conf" <<APT
 Dir::Etc::sourcelist "$apt/sources.list";
 Dir::Etc::sourceparts "/nonexistent";
@@ -50,19 +57,24 @@ APT
   apt-get -qq update
 }
 
-# Leaves the package in DIR and prints its path.
+# Leaves the package in DIR, and those that newer ones are split into, and prints their paths.
 download() {
-  local package
+  local package= part
   have apt-get || die "kernels come as Debian packages and this host has no apt; $HELP"
-  package=$(newest_offered || true)
+  # The host's own newest is not the newest of all.
+  [ "$SERIES" = newest ] || package=$(newest_offered || true)
   if [ -z "$package" ]; then
     use_private_apt
     package=$(newest_offered || true)
   fi
-  [ -n "$package" ] || die "no mirror of this host offers a 6.1 cloud kernel; $HELP"
-  say "downloading $package"
-  (cd "$DIR" && apt-get -qq -o APT::Sandbox::User=root download "$package" >&2)
-  echo "$DIR/$package"_*.deb
+  [ -n "$package" ] || die "no mirror of this host offers a cloud kernel of the series $SERIES; $HELP"
+  for part in image binary modules; do
+    part=linux-$part-${package#linux-image-}
+    [ -n "$(apt-cache pkgnames "$part" | grep -x "$part")" ] || continue
+    say "downloading $part"
+    (cd "$DIR" && apt-get -qq -o APT::Sandbox::User=root download "$part" >&2)
+    echo "$DIR/$part"_*.deb
+  done
 }
 
 if [ -e "$DIR/release" ] && [ -e "$DIR/root/boot/vmlinuz-$(cat "$DIR/release")" ]; then
@@ -70,9 +82,16 @@ if [ -e "$DIR/release" ] && [ -e "$DIR/root/boot/vmlinuz-$(cat "$DIR/release")" 
 fi
 rm -rf "$DIR"
 mkdir -p "$DIR"
-deb=${KERNEL_DEB:-$(download)}
-dpkg-deb -x "$deb" "$DIR/root"
-image=$(ls "$DIR"/root/boot/vmlinuz-*) || die "$deb holds no boot/vmlinuz"
-[ -n "${KERNEL_DEB:-}" ] || rm -f "$deb"
-echo "${image##*/vmlinuz-}" >"$DIR/release"
-say "kernel $(cat "$DIR/release")"
+debs=${KERNEL_DEB:-$(download)}
+for deb in $debs; do
+  dpkg-deb -x "$deb" "$DIR/root"
+  [ -n "${KERNEL_DEB:-}" ] || rm -f "$deb"
+done
+image=$(find "$DIR/root" -name 'vmlinuz*' -type f)
+[ -n "$image" ] || die "$debs holds no vmlinuz"
+release=$(basename "$(find "$DIR/root" -path '*/lib/modules/*' -prune)")
+# Where newer packages keep it, it has no version in its name.
+mkdir -p "$DIR/root/boot"
+[ -e "$DIR/root/boot/vmlinuz-$release" ] || cp "$image" "$DIR/root/boot/vmlinuz-$release"
+echo "$release" >"$DIR/release"
+say "kernel $release"

@@ -7,8 +7,8 @@ set -euo pipefail
 OUT=$(realpath -m "${1:?usage: initramfs.sh OUT KERNEL_DIR FILE[:DEST]...}")
 KERNEL_DIR=$2
 shift 2
-# In the order of loading; none of them needs another one. A kernel may have one built in.
-MODULES=(overlay veth sch_ingress cls_bpf)
+# In the order of loading, each after those that it needs. A kernel may have one built in.
+MODULES=(overlay veth sch_ingress cls_bpf llc stp bridge)
 
 make_skeleton() {
   # mktemp made it for its owner alone; as / it is for everyone.

@@ -10,6 +10,8 @@
 
 mod cases_actions;
 mod cases_bad_input;
+mod cases_churn;
+mod cases_coexistence;
 mod cases_commands;
 mod cases_delivery;
 mod cases_environment;
@@ -21,7 +23,12 @@ mod cases_flare_secrets;
 mod cases_flare_trouble;
 mod cases_flare_upload;
 mod cases_loss;
+mod cases_metadata;
 mod cases_metrics;
+mod cases_network;
+mod cases_network_bed;
+mod cases_network_filter;
+mod cases_network_off;
 mod cases_off;
 mod cases_operator;
 mod cases_output;
@@ -33,11 +40,14 @@ mod cases_reload;
 mod cases_self_test;
 mod cases_servers;
 mod cases_socket;
+mod cases_sockets;
 mod cases_spool;
 mod cases_supervisor;
+mod cases_throughput;
 mod cases_transport;
 mod certificates;
 mod cgroup;
+mod classifiers;
 mod delivery;
 mod finished;
 mod flare_answers;
@@ -53,14 +63,23 @@ mod harness;
 mod http_server;
 mod intake;
 mod namespace;
+mod neighbours;
+mod net_agent;
+mod net_places;
 mod nginx;
 mod numbers;
 mod places;
 mod report;
 mod scratch;
+mod sender;
 mod socket;
 mod terminal;
 mod tool;
+mod traffic;
+mod traffic_dns;
+mod traffic_flood;
+mod traffic_metadata;
+mod traffic_raw;
 
 use std::process::ExitCode;
 
@@ -68,6 +87,12 @@ use report::Report;
 
 fn main() -> ExitCode {
     let filters: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((traffic::WORD, rest)) = filters
+        .split_first()
+        .map(|(word, rest)| (word.as_str(), rest))
+    {
+        return traffic::run(rest);
+    }
     if std::env::var_os(scratch::ROOT_VARIABLE).is_none() {
         return guard::run(&filters);
     }
@@ -103,6 +128,15 @@ fn main() -> ExitCode {
     cases_flare_dialogue::run(&mut report);
     cases_flare_trouble::run(&mut report);
     cases_flare_secrets::run(&mut report);
+    cases_network_bed::run(&mut report);
+    cases_network::run(&mut report);
+    cases_metadata::run(&mut report);
+    cases_sockets::run(&mut report);
+    cases_network_filter::run(&mut report);
+    cases_network_off::run(&mut report);
+    cases_coexistence::run(&mut report);
+    cases_churn::run(&mut report);
+    cases_throughput::run(&mut report);
     cases_figures::run(&mut report);
     report.finish()
 }
