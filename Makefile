@@ -117,8 +117,8 @@ unit: setup-test ## unit tests, for the target that is shipped
 e2e: setup-test build e2e-build ## end-to-end tests on this kernel; TESTS="name..." for some
 	@scripts/as-root.sh "$(E2E)" $(TESTS)
 
-soak: setup-test build e2e-build ## delivery in full: 100,000 events a test, outages of a minute
-	@scripts/as-root.sh env SOAK=1 "$(E2E)" delivery_
+soak: setup-test build e2e-build ## delivery and namespaces in full: 100,000 events a test, outages of a minute, 500 pods
+	@scripts/as-root.sh env SOAK=1 "$(E2E)" delivery_ churn_
 
 kernels: setup-test build e2e-build ## the same in a virtual machine with another kernel
 	@scripts/kernels/run.sh $(TESTS)
@@ -151,8 +151,9 @@ fuzz: setup-build $(CARGO_FUZZ) ## fuzz each target FUZZ_SECONDS, compare a mill
 $(CARGO_FUZZ): | setup-build
 	@cargo install cargo-fuzz --locked --root "$(FUZZ_DIR)"
 
-bench: setup-build ## what judging an event by 300 and by up to 10,000 rules costs
+bench: setup-test build e2e-build ## what judging an event by up to 10,000 rules costs, and packets
 	@cargo bench $(CARGO_FLAGS) --package security-agent --bench rules
+	@scripts/as-root.sh env BENCH=1 "$(E2E)" throughput_
 
 $(TOOLS_DIR)/%: tests/tools/%.c | setup-test
 	@mkdir -p "$(@D)"
