@@ -5,5 +5,6 @@
 //! talks to the kernel or knows an event.
 
 pub mod dns;
+pub mod filter;
 pub mod headers;
 pub mod imds;

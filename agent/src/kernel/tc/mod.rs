@@ -5,6 +5,8 @@
 //! `message` alone, the talk with the kernel is in `route`.
 
 pub mod dump;
+#[cfg(test)]
+mod filter_tests;
 mod message;
 pub mod name;
 mod route;
