@@ -121,7 +121,7 @@ impl Assembler {
     }
 
     /// Turns the bytes of a number of the network around.
-    pub(super) fn from_network(&mut self, target: Register, bits: u32) {
+    pub(super) fn swap_network(&mut self, target: Register, bits: u32) {
         self.push(OPERATION_32 | TO_BIG_ENDIAN, target, Register(0), 0, bits);
     }
 

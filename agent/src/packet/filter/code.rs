@@ -279,7 +279,7 @@ impl<'a> Compiler<'a> {
         };
         self.assembler.load(size, NUMBER, BUFFER, 0);
         if load.size != Size::One {
-            self.assembler.from_network(NUMBER, bits);
+            self.assembler.swap_network(NUMBER, bits);
         }
     }
 

@@ -1,9 +1,10 @@
 //! Filters for packets in the language of pcap-filter(7), as rules and actions hold them.
 //!
-//! Text enters through [`Filter::parse`]: `lexer` cuts it, `parser` reads the words, `primitives`
-//! says what each one compares, and what remains is a tree of comparisons (`ast`). Two readers walk
-//! that tree: [`Filter::matches`] over captured bytes, and [`program`], which makes a classifier
-//! that the kernel runs. They agree on every packet. Nothing here does I/O or knows an event.
+//! Text enters through [`Filter::parse`]: `lexer` cuts it, `parser` reads the words with the tables
+//! of `names`, `primitives` says what each one compares, and what remains is a tree of comparisons
+//! (`ast`). Two readers walk that tree: [`Filter::matches`] (`evaluate`) over captured bytes, and
+//! [`program`] (`code`, `assembler`), which makes a classifier that the kernel runs. They agree on
+//! every packet, as long as it is captured whole. Nothing here does I/O or knows an event.
 //!
 //! `GRAMMAR.md` beside this file has the grammar, its meaning and what differs from libpcap.
 
