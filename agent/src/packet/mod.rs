@@ -6,6 +6,7 @@
 
 mod cursor;
 pub mod dns;
+pub mod filter;
 pub mod headers;
 pub mod imds;
 pub mod tls;

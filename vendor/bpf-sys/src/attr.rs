@@ -92,6 +92,20 @@ pub(crate) struct ProgramAttach {
     pub attach_flags: u32,
 }
 
+/// `BPF_PROG_TEST_RUN`, up to `duration`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(crate) struct ProgramTestRun {
+    pub prog_fd: u32,
+    pub retval: u32,
+    pub data_size_in: u32,
+    pub data_size_out: u32,
+    pub data_in: u64,
+    pub data_out: u64,
+    pub repeat: u32,
+    pub duration: u32,
+}
+
 /// `BPF_{PROG,MAP}_GET_NEXT_ID` and `BPF_{PROG,MAP}_GET_FD_BY_ID`.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
@@ -210,6 +224,8 @@ const _: () = assert!(offset_of!(ProgramLoad, line_info) == 96);
 const _: () = assert!(offset_of!(ProgramLoad, attach_btf_id) == 108);
 const _: () = assert!(size_of::<ObjectPath>() == 16);
 const _: () = assert!(size_of::<ProgramAttach>() == 16);
+const _: () = assert!(size_of::<ProgramTestRun>() == 40);
+const _: () = assert!(offset_of!(ProgramTestRun, data_in) == 16);
 const _: () = assert!(size_of::<ObjectId>() == 12);
 const _: () = assert!(size_of::<ObjectInfo>() == 16);
 const _: () = assert!(offset_of!(ObjectInfo, info) == 8);

@@ -1,4 +1,5 @@
-//! Programs: loading them, opening raw tracepoints, reading the kernel's statistics.
+//! Programs: loading them, opening raw tracepoints, running them on trial, reading the kernel's
+//! statistics.
 //!
 //! A program is loaded without a log first, since a log costs the verifier time and can itself make
 //! a load fail for want of space; only a refusal is repeated with one. Instructions must be relocated
@@ -218,6 +219,27 @@ pub fn link_create(
     let raw = result.map_err(|errno| remember(LoadError::new("attach a link", "", errno)))?;
     // SAFETY: the kernel just made this descriptor for us, and nothing else holds it.
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// Runs a classifier once on a packet that is nowhere else (4.12 and later), and returns its result.
+/// For tests: the packet begins with its Ethernet header and has no more bytes than a page less a few
+/// hundred.
+///
+/// # Errors
+/// The kernel's refusal: EINVAL for a packet that is too short or too long, ENOTSUPP for a kind of
+/// program that cannot be tried.
+pub fn test_run(program: BorrowedFd, packet: &[u8]) -> io::Result<u32> {
+    let mut attr = attr::ProgramTestRun {
+        prog_fd: fd_bits(program.as_raw_fd()),
+        data_size_in: u32::try_from(packet.len()).unwrap_or(u32::MAX),
+        data_in: address(packet),
+        repeat: 1,
+        ..Default::default()
+    };
+    // SAFETY: the kernel reads data_size_in bytes from a live slice, or fewer. There is no buffer for
+    // the packet as the program left it, so nothing is written but the attribute itself.
+    unsafe { bpf(Command::ProgramTestRun, &mut attr) }.map_err(io::Error::from_raw_os_error)?;
+    Ok(attr.retval)
 }
 
 /// Asks the kernel about a program (4.13 and later).

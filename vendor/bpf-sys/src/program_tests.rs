@@ -87,6 +87,23 @@ fn raw_tracepoints_open_by_name_and_unknown_ones_do_not() {
 }
 
 #[test]
+fn a_program_runs_on_trial() {
+    if !bpf_allowed("program on trial") {
+        return;
+    }
+    // `r0 = *(u32 *)(r1 + 0)`, which is the length of the packet, and `exit`.
+    let length = [0x61, 0x10, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
+    let classifier = ProgramLoad {
+        kind: program_kind::SCHED_CLS,
+        ..program("length", &length)
+    };
+    let fd = load_program(&classifier).unwrap();
+    assert_eq!(test_run(fd.as_fd(), &[0; 60]).unwrap(), 60);
+    let error = test_run(fd.as_fd(), &[0; 3]).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+}
+
+#[test]
 fn attach_type_and_btf_id_reach_the_kernel() {
     let tracing = ProgramLoad {
         kind: program_kind::TRACING,

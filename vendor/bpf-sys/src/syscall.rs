@@ -21,6 +21,7 @@ pub(crate) enum Command {
     ObjectPin = 6,
     ObjectGet = 7,
     ProgramAttach = 8,
+    ProgramTestRun = 10,
     ProgramNextId = 11,
     MapNextId = 12,
     ProgramById = 13,

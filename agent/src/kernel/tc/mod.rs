@@ -6,6 +6,8 @@
 
 pub mod check;
 pub mod dump;
+#[cfg(test)]
+mod filter_tests;
 mod message;
 pub mod name;
 mod route;
