@@ -208,7 +208,10 @@ impl Worker<'_> {
     fn prepare(&mut self, interface: u32, qdisc: Option<&str>) -> Result<(), Failure> {
         if qdisc.is_none() {
             let request = message::new_qdisc(interface);
-            match self.route.ask(message::NEW_QDISC, message::CREATE, &request) {
+            match self
+                .route
+                .ask(message::NEW_QDISC, message::CREATE, &request)
+            {
                 Ok(_) => return Ok(()),
                 Err(error) => match error.raw_os_error() {
                     // Somebody else was faster.

@@ -221,12 +221,12 @@ fn filters_of_others_stay_and_those_of_dead_runs_go() {
         "\
 Unwanted Attached \n1 removed
   clsact
-  egress 10 cil_from_container
-  egress 10 security-agent/0000000000000005/egress
   egress 10 security-agent/0000000000000007/egress
-Unwanted Unwanted \n  clsact
-  egress 10 cil_from_container
   egress 10 security-agent/0000000000000005/egress
+  egress 10 cil_from_container
+Unwanted Unwanted \n  clsact
+  egress 10 security-agent/0000000000000005/egress
+  egress 10 cil_from_container
 ",
     );
 }
@@ -308,32 +308,28 @@ Attached Attached \nKept Attached \nKept Missing \n  clsact
     );
 }
 
+/// Visits with these patterns.
+fn look(scene: &mut Scene<'_>, include: &[&str], exclude: &[&str]) -> Result<(), String> {
+    let texts = |list: &[&str]| -> Vec<String> { list.iter().map(|one| (*one).into()).collect() };
+    let options = Options {
+        choice: Choice::new(&texts(include), &texts(exclude)),
+        ..options()
+    };
+    scene.visit(&visit(&options)).map(drop)
+}
+
 #[test]
 fn what_is_not_chosen_is_not_touched() {
     compare(
         |scene| {
-            let mut options = options();
-            let mut look = |include: &[&str], exclude: &[&str]| -> Result<(), String> {
-                let texts =
-                    |list: &[&str]| -> Vec<String> { list.iter().map(|s| (*s).into()).collect() };
-                options.choice = Choice::new(&texts(include), &texts(exclude));
-                scene.visit(&visit(&options)).map(drop)
-            };
-            look(&["cwst*"], &[])?;
-            look(&[], &["l*"])?;
+            look(scene, &["cwst*"], &[])?;
+            look(scene, &[], &["l*"])?;
             scene.show()?;
-            let mut look = |include: &[&str], exclude: &[&str]| -> Result<(), String> {
-                let texts =
-                    |list: &[&str]| -> Vec<String> { list.iter().map(|s| (*s).into()).collect() };
-                options.choice = Choice::new(&texts(include), &texts(exclude));
-                scene.visit(&visit(&options)).map(drop)
-            };
-            look(&["lo"], &["*"])?;
+            look(scene, &["lo"], &["*"])?;
             // Once touched, and then renamed or excluded: what is ours goes.
-            look(&[], &["lo"])?;
+            look(scene, &[], &["lo"])?;
             scene.show()?;
-            let mut options = self::options();
-            options.ingress = false;
+            let options = options();
             let mut visit = visit(&options);
             visit.room = 0;
             let mut report = Report::default();
