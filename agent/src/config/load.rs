@@ -70,6 +70,7 @@ impl Settings {
             settings.resolve(key, &layers, &request.environment);
         }
         settings.resolve_enabled(&layers, &request.environment);
+        settings.judge_classifiers();
         settings.resolve_secrets();
         settings.collect_secrets();
         settings
@@ -124,6 +125,39 @@ impl Settings {
             .find(|(value, _)| *value == Value::Flag(false));
         if let Some(winner) = off {
             self.values.insert(key.name, winner);
+        }
+    }
+
+    /// Numbers of the classifiers that the kernel would take for something else, or not at all.
+    fn judge_classifiers(&mut self) {
+        if !self.flag(&keys::NETWORK_ENABLED) {
+            return;
+        }
+        let numbers = [
+            (&keys::NETWORK_CLASSIFIER_PRIORITY, 1),
+            (&keys::NETWORK_CLASSIFIER_HANDLE, 0),
+            (&keys::NETWORK_RAW_CLASSIFIER_HANDLE, 0),
+        ];
+        for (key, least) in numbers {
+            let (number, most) = (self.count(key), u64::from(u16::MAX));
+            if !(least..=most).contains(&number) {
+                self.errors.push(format!(
+                    "{} must be a number from {least} to {most}: got {number} ({})",
+                    key.name,
+                    self.source(key)
+                ));
+            }
+        }
+        let handle = self.count(&keys::NETWORK_CLASSIFIER_HANDLE);
+        let raw = self.count(&keys::NETWORK_RAW_CLASSIFIER_HANDLE);
+        let got = format!("got classifier_handle={handle}, raw_classifier_handle={raw}");
+        let names = "network.classifier_handle and network.raw_classifier_handle";
+        if (handle == 0) != (raw == 0) {
+            let sentence = format!("none or both of {names} must be provided: {got}");
+            self.errors.push(sentence);
+        } else if handle == raw && handle != 0 {
+            let sentence = format!("{names} can't be equal and not null: {got}");
+            self.errors.push(sentence);
         }
     }
 

@@ -3,6 +3,8 @@
 use super::*;
 use std::fs;
 
+mod classifiers;
+
 type Variables = &'static [(&'static str, &'static str)];
 
 /// Files that are removed again.

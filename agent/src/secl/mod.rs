@@ -30,7 +30,7 @@ mod macros;
 mod matcher;
 mod necessary;
 mod parser;
-mod pattern;
+pub(crate) mod pattern;
 mod template;
 pub mod types;
 

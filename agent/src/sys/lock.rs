@@ -3,7 +3,8 @@
 //! A path enters, a [`LockFile`] leaves that holds an exclusive flock(2) until it is dropped. The
 //! lock says who lives; the pid inside is only for people, so a stale file is no obstacle. The
 //! descriptor is raised (see [`super::descriptor`]), so that the lock of a killed process is free
-//! before the kernel has taken down its hooks.
+//! before the kernel has taken down its hooks. [`LockFile::take_over`] is for who cleans up behind
+//! a process that is dead.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
@@ -20,6 +21,8 @@ use super::{descriptor, directory};
 
 /// Whoever can read the file can hold up the lock, so only the agent's group may.
 const MODE: u32 = 0o640;
+/// Mode of a lock that nobody else has to ask about.
+const PRIVATE: u32 = 0o600;
 /// Tries before a held lock counts as held: one who only asks ([`holder`]) has it for an instant.
 const ATTEMPTS: usize = 5;
 /// Pause between two tries.
@@ -100,6 +103,15 @@ impl LockFile {
     /// Takes the lock and writes the pid of this process into the file. Missing directories are
     /// made. Returns at once, give or take [`ATTEMPTS`] short pauses.
     pub fn acquire(path: &Path) -> Result<LockFile, Error> {
+        LockFile::acquire_with(path, MODE)
+    }
+
+    /// As [`LockFile::acquire`], but nobody else can open the file.
+    pub fn acquire_private(path: &Path) -> Result<LockFile, Error> {
+        LockFile::acquire_with(path, PRIVATE)
+    }
+
+    fn acquire_with(path: &Path, mode: u32) -> Result<LockFile, Error> {
         let failed = |source| Error::Io {
             path: path.to_owned(),
             source,
@@ -108,7 +120,7 @@ impl LockFile {
             directory::make(parent).map_err(failed)?;
         }
         for _ in 0..ATTEMPTS {
-            let file = open(path).map_err(failed)?;
+            let file = open(path, mode).map_err(failed)?;
             match file.try_lock() {
                 Ok(()) if is_at(&file, path) => return LockFile::hold(file, path).map_err(failed),
                 // Its last holder removed the name while we waited for the lock.
@@ -121,6 +133,31 @@ impl LockFile {
             path: path.to_owned(),
             pid: read_pid(path),
         })
+    }
+
+    /// Takes the lock of a file of ours that exists, if its holder is gone. Returns at once; `None`
+    /// also for what is no such file.
+    pub fn take_over(path: &Path) -> Option<LockFile> {
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+            .open(path)
+            .ok()?;
+        let found = file.metadata().ok()?;
+        let is_ours = found.is_file() && found.uid() == geteuid().as_raw();
+        let is_taken = is_ours && file.try_lock().is_ok() && is_at(&file, path);
+        is_taken.then(|| LockFile {
+            file,
+            path: path.to_owned(),
+            owner: std::process::id(),
+        })
+    }
+
+    /// Frees the lock, but leaves the file for somebody who takes it over.
+    pub fn leave(mut self) {
+        let _ = self.file.unlock();
+        // Nobody's: so the file stays.
+        self.owner = 0;
     }
 
     /// The path of the file.
@@ -184,18 +221,18 @@ pub fn holder(path: &Path) -> Result<Option<u32>, Error> {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
+fn open(path: &Path, mode: u32) -> io::Result<File> {
     let file = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
-        .mode(MODE)
+        .mode(mode)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(path)?;
     let found = file.metadata()?;
-    if found.uid() == geteuid().as_raw() && found.mode() & 0o777 != MODE {
-        file.set_permissions(Permissions::from_mode(MODE))?;
+    if found.uid() == geteuid().as_raw() && found.mode() & 0o777 != mode {
+        file.set_permissions(Permissions::from_mode(mode))?;
     }
     Ok(file)
 }
@@ -259,6 +296,24 @@ mod tests {
         let held = LockFile::acquire(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, MODE);
         drop(held);
+    }
+
+    #[test]
+    fn only_the_lock_of_a_dead_holder_is_taken_over() {
+        let path = scratch("over");
+        assert!(LockFile::take_over(&path).is_none());
+        let held = LockFile::acquire_private(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, PRIVATE);
+        assert!(LockFile::take_over(&path).is_none());
+        held.leave();
+        assert!(path.exists());
+        let taken = LockFile::take_over(&path).unwrap();
+        assert!(LockFile::take_over(&path).is_none());
+        drop(taken);
+        assert!(!path.exists());
+        std::os::unix::fs::symlink("/proc/self/stat", &path).unwrap();
+        assert!(LockFile::take_over(&path).is_none());
+        fs::remove_file(&path).unwrap();
     }
 
     #[test]

@@ -140,21 +140,21 @@ keys! {
     HASH_CACHE_SIZE: Count = "runtime_security_config.hash_resolver.cache_size", "500", SystemProbe, "Files whose hashes are remembered.";
     USER_SESSIONS_CACHE_SIZE: Count = "runtime_security_config.user_sessions.cache_size", "1024", SystemProbe, "Sessions of users that are remembered.", planned;
     USER_SESSIONS_SSH_ENABLED: Flag = "runtime_security_config.user_sessions.ssh.enabled", "true", SystemProbe, "Whether sessions of SSH are recognised.", planned;
-    IMDS_IPV4: Text = "runtime_security_config.imds_ipv4", "169.254.169.254", SystemProbe, "Address of the metadata service of the cloud; requests to it are read.", planned;
-    INTERFACES_INCLUDE: List = "runtime_security_config.network.interfaces.include", "", SystemProbe, "Names or patterns (*) of the network interfaces that may be touched; all of them when empty.", planned;
-    INTERFACES_EXCLUDE: List = "runtime_security_config.network.interfaces.exclude", "", SystemProbe, "Names or patterns (*) of network interfaces that are never touched, whatever include says.", planned;
+    IMDS_IPV4: Text = "runtime_security_config.imds_ipv4", "169.254.169.254", SystemProbe, "Address of the metadata service of the cloud; requests to it are read.";
+    INTERFACES_INCLUDE: List = "runtime_security_config.network.interfaces.include", "", SystemProbe, "Names or patterns (*) of the network interfaces that may be touched; all of them when empty, none when they match none.";
+    INTERFACES_EXCLUDE: List = "runtime_security_config.network.interfaces.exclude", "", SystemProbe, "Names or patterns (*) of network interfaces that are not touched; it does not count where include names some.";
     #[env("DD_SYSTEM_PROBE_BTF_PATH")]
     BTF_PATH: Text = "system_probe_config.btf_path", "", SystemProbe, "File with the types of this kernel, where the kernel does not offer them itself.";
 
     NETWORK_ENABLED: Flag = "event_monitoring_config.network.enabled", "true", SystemProbe, "Whether packets are watched, which takes classifiers on network interfaces.";
-    NETWORK_INGRESS_ENABLED: Flag = "event_monitoring_config.network.ingress.enabled", "true", SystemProbe, "Whether incoming packets are watched, too.", planned;
+    NETWORK_INGRESS_ENABLED: Flag = "event_monitoring_config.network.ingress.enabled", "true", SystemProbe, "Whether incoming packets are watched, too.";
     NETWORK_RAW_PACKET_ENABLED: Flag = "event_monitoring_config.network.raw_packet.enabled", "true", SystemProbe, "Whether rules can be about raw packets.", planned;
-    NETWORK_RAW_PACKET_LIMITER_RATE: Count = "event_monitoring_config.network.raw_packet.limiter_rate", "10", SystemProbe, "Raw packets that are reported in a second.", planned;
-    NETWORK_RAW_PACKET_FILTER: Text = "event_monitoring_config.network.raw_packet.filter", "no_pid_tcp_syn", SystemProbe, "Which raw packets without a process are reported.", planned;
-    NETWORK_CLASSIFIER_PRIORITY: Count = "event_monitoring_config.network.classifier_priority", "10", SystemProbe, "Priority of the classifiers on network interfaces; it must be strictly below that of a network plug-in which stops the chain.", planned;
-    NETWORK_CLASSIFIER_HANDLE: Count = "event_monitoring_config.network.classifier_handle", "0", SystemProbe, "Handle of the classifiers; the kernel chooses when 0.", planned;
-    NETWORK_RAW_CLASSIFIER_HANDLE: Count = "event_monitoring_config.network.raw_classifier_handle", "0", SystemProbe, "Handle of the classifiers of raw packets; the kernel chooses when 0.", planned;
-    NETWORK_LAZY_INTERFACE_PREFIXES: List = "event_monitoring_config.network.lazy_interface_prefixes", "", SystemProbe, "Beginnings of names of interfaces that do not keep a network namespace alive, besides lo and dummy.", planned;
+    NETWORK_RAW_PACKET_LIMITER_RATE: Count = "event_monitoring_config.network.raw_packet.limiter_rate", "10", SystemProbe, "Raw packets that are reported in a second.";
+    NETWORK_RAW_PACKET_FILTER: Text = "event_monitoring_config.network.raw_packet.filter", "no_pid_tcp_syn", SystemProbe, "Which raw packets without a process are reported.";
+    NETWORK_CLASSIFIER_PRIORITY: Count = "event_monitoring_config.network.classifier_priority", "10", SystemProbe, "Priority of the classifiers on network interfaces; it must be strictly below that of a network plug-in which stops the chain.";
+    NETWORK_CLASSIFIER_HANDLE: Count = "event_monitoring_config.network.classifier_handle", "0", SystemProbe, "Handle of the classifiers; the kernel chooses when 0.";
+    NETWORK_RAW_CLASSIFIER_HANDLE: Count = "event_monitoring_config.network.raw_classifier_handle", "0", SystemProbe, "Handle of the classifiers of raw packets; the kernel chooses when 0.";
+    NETWORK_LAZY_INTERFACE_PREFIXES: List = "event_monitoring_config.network.lazy_interface_prefixes", "", SystemProbe, "Beginnings of names of interfaces that do not keep a network namespace alive, besides lo and dummy.";
     NETWORK_PRIVATE_IP_RANGES: List = "event_monitoring_config.network.private_ip_ranges", "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 0.0.0.0/8 127.0.0.0/8 169.254.0.0/16 192.0.0.0/24 192.0.2.0/24 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4 100.64.0.0/10 fc00::/7 ::1/128", SystemProbe, "Addresses that are not public.";
     NETWORK_EXTRA_PRIVATE_IP_RANGES: List = "event_monitoring_config.network.extra_private_ip_ranges", "", SystemProbe, "More addresses that are not public.";
     NETWORK_FLOW_MONITOR_ENABLED: Flag = "event_monitoring_config.network.flow_monitor.enabled", "false", SystemProbe, "Whether the flows of processes are counted.", planned;

@@ -111,6 +111,7 @@ mod tests {
         };
         let interface = Interface {
             index: 2,
+            hardware: 1,
             name: "eth\x1b0".to_owned(),
             kind: "veth".to_owned(),
             state: 6,

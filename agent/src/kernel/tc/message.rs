@@ -11,14 +11,24 @@ use super::{Direction, Filter, Handle, Interface, Program, Qdisc};
 pub(super) const NEW_LINK: u16 = 16;
 /// RTM_GETLINK.
 pub(super) const GET_LINK: u16 = 18;
+/// RTM_DELLINK.
+pub(super) const DELETE_LINK: u16 = 17;
 /// RTM_NEWQDISC.
 pub(super) const NEW_QDISC: u16 = 36;
 /// RTM_GETQDISC.
 pub(super) const GET_QDISC: u16 = 38;
 /// RTM_NEWTFILTER.
 pub(super) const NEW_FILTER: u16 = 44;
+/// RTM_DELTFILTER.
+pub(super) const DELETE_FILTER: u16 = 45;
 /// RTM_GETTFILTER.
 pub(super) const GET_FILTER: u16 = 46;
+/// RTM_NEWNSID.
+pub(super) const NEW_NAMESPACE: u16 = 88;
+/// RTM_DELNSID.
+pub(super) const DELETE_NAMESPACE: u16 = 89;
+/// RTM_GETNSID.
+pub(super) const GET_NAMESPACE: u16 = 90;
 /// NLMSG_ERROR.
 pub(super) const ERROR: u16 = 2;
 /// NLMSG_DONE.
@@ -29,6 +39,10 @@ pub(super) const SENTENCE: u16 = u16::MAX;
 pub(super) const INTERRUPTED: u16 = 0x10;
 /// NLM_F_REQUEST | NLM_F_DUMP.
 pub(super) const DUMP: u16 = 0x301;
+/// NLM_F_REQUEST | NLM_F_ACK.
+pub(super) const ACKNOWLEDGE: u16 = 0x5;
+/// NLM_F_REQUEST | NLM_F_ACK | NLM_F_EXCL | NLM_F_CREATE: something new, replacing nothing.
+pub(super) const CREATE: u16 = 0x605;
 
 /// struct nlmsghdr.
 const HEADER: usize = 16;
@@ -49,11 +63,24 @@ const RTEXT_FILTER_SKIP_STATS: u32 = 8;
 const TCA_KIND: u16 = 1;
 const TCA_OPTIONS: u16 = 2;
 const TCA_CHAIN: u16 = 11;
+const TCA_BPF_FD: u16 = 6;
 const TCA_BPF_NAME: u16 = 7;
 const TCA_BPF_FLAGS: u16 = 8;
 const TCA_BPF_TAG: u16 = 10;
 const TCA_BPF_ID: u16 = 11;
 const TCA_BPF_FLAG_ACT_DIRECT: u32 = 1;
+const NETNSA_NSID: u16 = 1;
+const NETNSA_FD: u16 = 3;
+/// struct rtgenmsg, and what it is padded with.
+const NAMESPACE_HEADER: usize = 4;
+/// TC_H_CLSACT: where a clsact or ingress qdisc hangs.
+pub(super) const CLSACT: Handle = Handle(0xffff_fff1);
+/// The handle of such a qdisc.
+const CLSACT_HANDLE: Handle = Handle(0xffff_0000);
+/// ETH_P_ALL as it is on the wire.
+const EVERY_PROTOCOL: u16 = 3_u16.to_be();
+/// NETNSA_NSID_NOT_ASSIGNED; in a request, the kernel chooses.
+const NO_NAMESPACE: i32 = -1;
 
 /// One message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,21 +136,104 @@ pub(super) fn write(out: &mut Vec<u8>, message: &Message<'_>) {
 /// Asks for every link, without statistics.
 pub(super) fn link_request() -> Vec<u8> {
     let mut body = vec![0; LINK_HEADER];
-    body.extend_from_slice(&8_u16.to_ne_bytes());
-    body.extend_from_slice(&IFLA_EXT_MASK.to_ne_bytes());
-    body.extend_from_slice(&RTEXT_FILTER_SKIP_STATS.to_ne_bytes());
+    put(
+        &mut body,
+        IFLA_EXT_MASK,
+        &RTEXT_FILTER_SKIP_STATS.to_ne_bytes(),
+    );
     body
 }
 
 /// Asks for the filters of one parent of an interface; with zeros for every qdisc.
 pub(super) fn tc_request(interface: u32, parent: Handle) -> Vec<u8> {
-    let words = [0, interface, 0, parent.0, 0];
-    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+    words(&[0, interface, 0, parent.0, 0])
+}
+
+/// A clsact qdisc for an interface.
+pub(super) fn new_qdisc(interface: u32) -> Vec<u8> {
+    let mut body = words(&[0, interface, CLSACT_HANDLE.0, CLSACT.0, 0]);
+    put(&mut body, TCA_KIND, b"clsact\0");
+    body
+}
+
+/// What a filter of ours is made of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NewFilter<'a> {
+    /// Number of the interface.
+    pub(super) interface: u32,
+    pub(super) direction: Direction,
+    pub(super) priority: u16,
+    /// Number within the priority; the kernel chooses when 0.
+    pub(super) handle: u32,
+    /// Descriptor of the program.
+    pub(super) program: i32,
+    pub(super) name: &'a str,
+}
+
+/// A filter that shows every packet to a program, whose result decides.
+pub(super) fn new_filter(filter: &NewFilter<'_>) -> Vec<u8> {
+    let mut options = Vec::new();
+    put(&mut options, TCA_BPF_FD, &filter.program.to_ne_bytes());
+    put(
+        &mut options,
+        TCA_BPF_NAME,
+        &[filter.name.as_bytes(), b"\0"].concat(),
+    );
+    put(
+        &mut options,
+        TCA_BPF_FLAGS,
+        &TCA_BPF_FLAG_ACT_DIRECT.to_ne_bytes(),
+    );
+    let (interface, parent) = (filter.interface, filter.direction.parent());
+    let information = u32::from(filter.priority) << 16 | u32::from(EVERY_PROTOCOL);
+    let mut body = words(&[0, interface, filter.handle, parent.0, information]);
+    put(&mut body, TCA_KIND, b"bpf\0");
+    put(&mut body, TCA_OPTIONS, &options);
+    body
+}
+
+/// Names one filter, to delete it. `None` without priority or handle, which would stand for
+/// everybody's filters.
+pub(super) fn one_filter(interface: u32, filter: &Filter) -> Option<Vec<u8>> {
+    if filter.priority == 0 || filter.handle == 0 {
+        return None;
+    }
+    let information = u32::from(filter.priority) << 16 | u32::from(filter.protocol.to_be());
+    let parent = filter.direction.parent();
+    let mut body = words(&[0, interface, filter.handle, parent.0, information]);
+    put(&mut body, TCA_KIND, b"bpf\0");
+    put(&mut body, TCA_CHAIN, &filter.chain.to_ne_bytes());
+    Some(body)
+}
+
+/// Asks for the number of the network namespace behind a descriptor, or with
+/// [`NEW_NAMESPACE`] to give it one.
+pub(super) fn namespace_request(descriptor: i32, kind: u16) -> Vec<u8> {
+    let mut body = vec![0; NAMESPACE_HEADER];
+    if kind == NEW_NAMESPACE {
+        put(&mut body, NETNSA_NSID, &NO_NAMESPACE.to_ne_bytes());
+    }
+    put(&mut body, NETNSA_FD, &descriptor.to_ne_bytes());
+    body
+}
+
+/// The number of a network namespace; `None` when it has none.
+pub(super) fn namespace_number(body: &[u8]) -> Option<i32> {
+    let value = attribute(Attributes(body.get(NAMESPACE_HEADER..)?), NETNSA_NSID)?;
+    let number = u32_at(value, 0)? as i32;
+    (number != NO_NAMESPACE).then_some(number)
+}
+
+/// Whether a message is about a link itself, and not about what it is to a bridge (ifi_family is
+/// AF_UNSPEC).
+pub(super) fn is_of_link(body: &[u8]) -> bool {
+    body.first() == Some(&0)
 }
 
 /// An interface, without its qdiscs and filters.
 pub(super) fn link(body: &[u8]) -> Option<Interface> {
     let mut link = Interface {
+        hardware: u16_at(body, 2)?,
         index: u32_at(body, 4)?,
         ..Interface::default()
     };
@@ -217,6 +327,19 @@ fn attribute<'a>(mut attributes: Attributes<'a>, wanted: u16) -> Option<&'a [u8]
     attributes
         .find(|(kind, _)| *kind == wanted)
         .map(|(_, value)| value)
+}
+
+/// Appends an attribute.
+fn put(out: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    let length = value.len() + 4;
+    out.extend_from_slice(&(length as u16).to_ne_bytes());
+    out.extend_from_slice(&kind.to_ne_bytes());
+    out.extend_from_slice(value);
+    out.resize(out.len() + aligned(length) - length, 0);
+}
+
+fn words(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
 }
 
 /// A string up to its zero byte, if it has one.

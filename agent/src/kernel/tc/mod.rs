@@ -1,17 +1,24 @@
-//! Traffic control: which network namespaces, interfaces, qdiscs and filters there are.
+//! Traffic control: which network namespaces, interfaces, qdiscs and filters there are, and our
+//! classifiers among them.
 //!
 //! [`survey`] visits every namespace and gathers typed values, spoken over rtnetlink without the
-//! help of tc(8); [`dump`] renders them. Nothing is changed. The bytes of netlink are known to
+//! help of tc(8); [`dump`] renders them. [`find`] only lists the namespaces, [`watch`] tells what
+//! changes in them, [`attach`] puts our filters into one of them. The bytes of netlink are known to
 //! `message` alone, the talk with the kernel is in `route`.
+//!
+//! Nothing here deletes or replaces a qdisc, or touches a filter that does not have our [`name`].
 
+pub mod attach;
 pub mod check;
 pub mod dump;
 #[cfg(test)]
 mod filter_tests;
+pub mod find;
 mod message;
 pub mod name;
 mod route;
 mod survey;
+pub mod watch;
 
 use std::fmt;
 
@@ -37,6 +44,8 @@ pub struct Interface {
     pub index: u32,
     /// Name, at most 15 bytes.
     pub name: String,
+    /// Type of its hardware (ARPHRD_* in linux/if_arp.h).
+    pub hardware: u16,
     /// Kind of a virtual one (`veth`, `bridge`…); empty for devices.
     pub kind: String,
     /// RFC 2863 state (IF_OPER_* in linux/if.h).
@@ -61,7 +70,7 @@ pub struct Qdisc {
 }
 
 /// Which way the packets go that a filter sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
     /// Into the interface.
     Ingress,
@@ -70,6 +79,9 @@ pub enum Direction {
 }
 
 impl Direction {
+    /// Both of them.
+    pub const ALL: [Direction; 2] = [Direction::Ingress, Direction::Egress];
+
     /// TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS or TC_H_MIN_EGRESS) of linux/pkt_sched.h.
     fn parent(self) -> Handle {
         match self {
@@ -83,6 +95,33 @@ impl Direction {
         match self {
             Direction::Ingress => "ingress",
             Direction::Egress => "egress",
+        }
+    }
+}
+
+/// Something for each direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Both<T> {
+    /// For what comes in.
+    pub ingress: T,
+    /// For what goes out.
+    pub egress: T,
+}
+
+impl<T> Both<T> {
+    /// That of a direction.
+    pub fn of(&self, direction: Direction) -> &T {
+        match direction {
+            Direction::Ingress => &self.ingress,
+            Direction::Egress => &self.egress,
+        }
+    }
+
+    /// That of a direction, to be changed.
+    pub fn of_mut(&mut self, direction: Direction) -> &mut T {
+        match direction {
+            Direction::Ingress => &mut self.ingress,
+            Direction::Egress => &mut self.egress,
         }
     }
 }

@@ -29,9 +29,9 @@ const TOTAL_PATIENCE: Duration = Duration::from_secs(12);
 const LONGEST: usize = 2 * LONGEST_DUMP;
 const LONGEST_SURVEY: usize = 4 * LONGEST_DUMP;
 /// Where ip-netns(8) keeps namespaces that no process needs to be in.
-const NAMED: [&str; 2] = ["/run/netns", "/var/run/netns"];
+pub(super) const NAMED: [&str; 2] = ["/run/netns", "/var/run/netns"];
 /// The namespace of this process.
-const OWN: &str = "/proc/self/ns/net";
+pub(super) const OWN: &str = "/proc/self/ns/net";
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,7 +81,7 @@ pub fn survey() -> Survey {
 }
 
 /// Files that may stand for a network namespace, and what to call them.
-fn places() -> impl Iterator<Item = (PathBuf, String)> {
+pub(super) fn places() -> impl Iterator<Item = (PathBuf, String)> {
     let mut pids: Vec<u32> = entries("/proc")
         .filter_map(|path| path.file_name()?.to_str()?.parse().ok())
         .collect();
@@ -102,7 +102,7 @@ fn entries(directory: &str) -> impl Iterator<Item = PathBuf> {
 }
 
 /// Opens a namespace; another one may have taken its place since it was looked at.
-fn open(path: &Path) -> Option<(File, u64)> {
+pub(super) fn open(path: &Path) -> Option<(File, u64)> {
     let mut options = OpenOptions::new();
     let options = options.read(true).custom_flags(libc::O_NONBLOCK);
     let file = options.open(path).ok()?;

@@ -1,6 +1,8 @@
 //! What the loop does for packets: classifiers where they belong, whose the sockets are, which
 //! filters the rules need, and what became of all that.
 
+use std::time::Instant;
+
 use log::warn;
 use serde_json::{json, Value};
 
@@ -31,7 +33,7 @@ impl Agent {
         }
         match Network::start(&self.settings, self.probes.constants()) {
             Ok(network) => self.network = Some(network),
-            Err(error) => self.note_problem(format!("packets are not watched: {error}")),
+            Err(error) => self.note_problem(error.to_string()),
         }
     }
 
@@ -64,14 +66,10 @@ impl Agent {
         let Some(network) = &mut self.network else {
             return;
         };
-        for lost in network.turn() {
-            let line = lines::hook_lost(
-                &self.pipeline.host,
-                unix_now(),
-                lost.hook,
-                &lost.place,
-                lost.attached_again,
-            );
+        for lost in network.turn(Instant::now()) {
+            let hook = format!("classifier/{}", lost.direction.name());
+            let place = format!("{} in network namespace {}", lost.interface, lost.namespace);
+            let line = lines::hook_lost(&self.pipeline.host, unix_now(), &hook, &place, true);
             self.pipeline.subscribers.tell("hook_lost", &line);
         }
     }

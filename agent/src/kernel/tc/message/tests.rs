@@ -2,15 +2,9 @@
 
 use super::*;
 
-fn words(words: &[u32]) -> Vec<u8> {
-    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
-}
-
 fn attribute_bytes(kind: u16, value: &[u8]) -> Vec<u8> {
-    let length = (value.len() + 4) as u16;
-    let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
-    bytes.extend_from_slice(value);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    let mut bytes = Vec::new();
+    put(&mut bytes, kind, value);
     bytes
 }
 
@@ -33,7 +27,9 @@ fn link_body() -> Vec<u8> {
         attribute_bytes(IFLA_INFO_KIND, b"veth\0"),
     ];
     [
-        words(&[0, 2, 1, 0]),
+        // ARPHRD_LOOPBACK is in the second half of the first word.
+        [[0, 0], 772_u16.to_ne_bytes()].concat(),
+        words(&[2, 1, 0]),
         attribute_bytes(IFLA_IFNAME, b"eth0\0"),
         attribute_bytes(99, &[1, 2, 3]),
         attribute_bytes(IFLA_OPERSTATE, &[6]),
@@ -63,7 +59,8 @@ fn filter_body() -> Vec<u8> {
 #[test]
 fn a_link_is_read() {
     let link = link(&link_body()).unwrap();
-    assert_eq!((link.index, link.state), (2, 6));
+    assert_eq!((link.index, link.state, link.hardware), (2, 6, 772));
+    assert!(is_of_link(&link_body()));
     assert_eq!((&*link.name, &*link.kind), ("eth0", "veth"));
     assert_eq!(link.address, [2, 0, 0, 0, 0, 1]);
 }
@@ -102,6 +99,59 @@ fn requests_can_be_read_back() {
     }
     assert_eq!(filter_request(&tc_request(3, Handle(0))), None);
     assert_eq!(link_request().len(), LINK_HEADER + 8);
+}
+
+#[test]
+#[cfg(target_endian = "little")]
+fn a_new_filter_has_the_bytes_that_the_kernel_wants() {
+    let name = "security-agent/0000000000000007/egress";
+    let bytes = new_filter(&NewFilter {
+        interface: 2,
+        direction: Direction::Egress,
+        priority: 10,
+        handle: 5,
+        program: 9,
+        name,
+    });
+    let mut expected = vec![0, 0, 0, 0, 2, 0, 0, 0, 5, 0, 0, 0];
+    expected.extend([0xf3, 0xff, 0xff, 0xff, 0, 3, 10, 0]);
+    expected.extend(b"\x08\0\x01\0bpf\0");
+    expected.extend([64, 0, 2, 0]);
+    expected.extend([8, 0, 6, 0, 9, 0, 0, 0]);
+    expected.extend([43, 0, 7, 0]);
+    expected.extend(name.as_bytes());
+    expected.extend([0, 0]);
+    expected.extend([8, 0, 8, 0, 1, 0, 0, 0]);
+    assert_eq!(bytes, expected);
+
+    let bytes = new_qdisc(2);
+    let mut expected = vec![0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0xff, 0xff];
+    expected.extend([0xf1, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+    expected.extend(b"\x0b\0\x01\0clsact\0\0");
+    assert_eq!(bytes, expected);
+}
+
+#[test]
+fn a_filter_that_was_read_can_be_named() {
+    let mut found = filter(&filter_body(), Direction::Ingress).unwrap();
+    let named = one_filter(2, &found).unwrap();
+    assert_eq!(named.get(..TC_HEADER), filter_body().get(..TC_HEADER));
+    for (priority, handle) in [(0, 1), (1, 0)] {
+        (found.priority, found.handle) = (priority, handle);
+        assert_eq!(one_filter(2, &found), None, "{priority} {handle}");
+    }
+}
+
+#[test]
+fn numbers_of_namespaces_are_asked_and_read() {
+    let request = namespace_request(7, GET_NAMESPACE);
+    assert_eq!(request.len(), NAMESPACE_HEADER + 8);
+    let request = namespace_request(7, NEW_NAMESPACE);
+    assert_eq!(namespace_number(&request), None, "the kernel chooses");
+    let mut answer = vec![0; NAMESPACE_HEADER];
+    assert_eq!(namespace_number(&answer), None);
+    put(&mut answer, NETNSA_NSID, &3_i32.to_ne_bytes());
+    assert_eq!(namespace_number(&answer), Some(3));
 }
 
 #[test]
@@ -154,6 +204,7 @@ fn no_cut_or_changed_byte_is_fatal() {
                     qdisc(message.body);
                     filter_request(message.body);
                     filter(message.body, Direction::Egress);
+                    namespace_number(message.body);
                 }
             }
             link(&whole[..at.min(whole.len())]);

@@ -5,9 +5,6 @@ use nix::sched::unshare;
 use super::*;
 use crate::kernel::tc::dump;
 
-/// Flags of a request that makes something new: NLM_F_REQUEST, NLM_F_ACK, NLM_F_EXCL and
-/// NLM_F_CREATE.
-const CREATE: u16 = 0x605;
 /// The loopback interface of a new namespace.
 const LOOPBACK: u32 = 1;
 
@@ -53,7 +50,7 @@ fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
 
 /// Sends a request that changes the namespace of this thread.
 fn create(route: &mut Route, kind: u16, parts: &[Vec<u8>]) -> io::Result<()> {
-    route.ask(kind, CREATE, &parts.concat()).map(drop)
+    route.ask(kind, message::CREATE, &parts.concat()).map(drop)
 }
 
 /// Makes a dummy interface, and on the loopback interface a clsact qdisc with an ingress filter of

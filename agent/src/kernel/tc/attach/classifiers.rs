@@ -1,0 +1,42 @@
+//! The programs of the classifiers.
+
+use std::os::fd::OwnedFd;
+
+use crate::kernel::constants::Constants;
+use crate::kernel::object::Object;
+use crate::kernel::program;
+use crate::kernel::tc::Direction;
+
+/// The constant that tells a classifier which namespace it is in.
+const NAMESPACE: &str = "NET_NAMESPACE";
+
+/// Loads classifiers over the maps that redbpf has created. The object is unpacked only when a
+/// program is needed, which is in a child, so that it takes no memory here.
+#[derive(Clone, Debug)]
+pub struct Classifiers {
+    constants: Constants,
+}
+
+impl Classifiers {
+    /// Classifiers with the constants of this kernel.
+    pub fn new(constants: &Constants) -> Classifiers {
+        Classifiers {
+            constants: constants.clone(),
+        }
+    }
+
+    /// Loads the program for a namespace and a direction. The error is a sentence.
+    pub fn load(&self, namespace: u32, direction: Direction) -> Result<OwnedFd, String> {
+        let images = Object::embedded()
+            .images()
+            .map_err(|error| error.to_string())?;
+        let image = images
+            .iter()
+            .find(|image| image.kind() == "classifier" && image.target() == direction.name())
+            .ok_or("the probe object has no such classifier")?;
+        let mut constants = self.constants.clone();
+        constants.set(NAMESPACE, namespace.into());
+        let loaded = program::load(image, &constants, 0).map_err(|error| error.to_string())?;
+        Ok(loaded.fd)
+    }
+}

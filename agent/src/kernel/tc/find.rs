@@ -1,0 +1,179 @@
+//! Finding the network namespaces of the host: those that processes live in and those that have a
+//! name.
+//!
+//! A forked child looks at every process, which takes milliseconds that no loop has, and writes to a
+//! pipe what it found; the parent makes values of the bytes. Nothing is opened, so that no namespace
+//! is kept alive.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::survey;
+use crate::sys::child::{self, Running};
+
+/// Time for all of it.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Namespaces that are found.
+pub const MOST: usize = 1_024;
+/// Bytes that the child may write.
+const LONGEST: usize = 512 << 10;
+/// Processes that are told of a namespace: some may be gone when it is entered.
+const PROCESSES: usize = 2;
+/// Files in all that are told of a namespace.
+const PLACES: usize = 4;
+/// What the child writes last.
+const END: &[u8] = b"end";
+
+/// A network namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its inode in nsfs.
+    pub inode: u32,
+    /// Files that stand for it.
+    pub places: Vec<PathBuf>,
+}
+
+/// Starts to look.
+///
+/// # Errors
+/// Those of fork(2) and pipe(2).
+pub fn start() -> io::Result<Running> {
+    let mut work = |out: &mut File| {
+        // Without the parent there is nobody to tell.
+        let _ = out.write_all(&to_bytes(&look()));
+    };
+    child::start(&mut work, LONGEST, PATIENCE)
+}
+
+/// The inode of the network namespace of this process.
+///
+/// # Errors
+/// Those of stat(2); /proc may not be there.
+pub fn own() -> io::Result<u32> {
+    let inode = fs::metadata(survey::OWN)?.ino();
+    u32::try_from(inode).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+/// What changes when a namespace gets or loses its name: a digest of the names there are. The
+/// kernel has the directories in memory, so this does not wait.
+pub fn names() -> u64 {
+    let entries = survey::NAMED.into_iter().flat_map(fs::read_dir);
+    // Their order means nothing, so it must not matter.
+    entries.flatten().flatten().fold(0, |digest, entry| {
+        let name = entry.file_name();
+        let seed = 0xcbf2_9ce4_8422_2325_u64;
+        let hash = name.as_bytes().iter().fold(seed, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        digest ^ hash.rotate_left(1) ^ 1
+    })
+}
+
+fn look() -> Vec<Found> {
+    let mut found: BTreeMap<u32, Vec<PathBuf>> = BTreeMap::new();
+    let Ok(own) = fs::metadata(survey::OWN) else {
+        return Vec::new();
+    };
+    for (path, _) in survey::places() {
+        // A file may be no namespace at all.
+        let Ok(file) = fs::metadata(&path) else {
+            continue;
+        };
+        let Ok(inode) = u32::try_from(file.ino()) else {
+            continue;
+        };
+        let is_known = found.contains_key(&inode);
+        if file.dev() != own.dev() || (!is_known && found.len() == MOST) {
+            continue;
+        }
+        let places = found.entry(inode).or_default();
+        let limit = match path.starts_with("/proc") {
+            true => PROCESSES,
+            false => PLACES,
+        };
+        if places.len() < limit {
+            places.push(path);
+        }
+    }
+    let found = found.into_iter();
+    found
+        .map(|(inode, places)| Found { inode, places })
+        .collect()
+}
+
+/// Pieces that end with a zero byte: an inode, then its places; empty before the next inode.
+fn to_bytes(found: &[Found]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut put = |piece: &[u8]| {
+        bytes.extend_from_slice(piece);
+        bytes.push(0);
+    };
+    for Found { inode, places } in found {
+        put(inode.to_string().as_bytes());
+        for place in places {
+            put(place.as_os_str().as_bytes());
+        }
+        put(b"");
+    }
+    put(END);
+    bytes
+}
+
+/// What the child found; `None` when it did not come to its end.
+pub fn understand(bytes: &[u8]) -> Option<Vec<Found>> {
+    let mut pieces = bytes.strip_suffix(b"\0")?.split(|byte| *byte == 0);
+    let mut found = Vec::new();
+    loop {
+        let first = pieces.next()?;
+        if first == END {
+            return Some(found);
+        }
+        let inode = OsStr::from_bytes(first).to_str()?.parse().ok()?;
+        let places = pieces.by_ref().take_while(|piece| !piece.is_empty());
+        let places = places.map(|piece| OsString::from_vec(piece.to_vec()).into());
+        found.push(Found {
+            inode,
+            places: places.collect(),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_found_is_understood() {
+        let found = vec![
+            Found {
+                inode: 7,
+                places: vec!["/proc/1/ns/net".into(), "/run/netns/a\nb".into()],
+            },
+            Found {
+                inode: 4_026_531_840,
+                places: Vec::new(),
+            },
+        ];
+        let bytes = to_bytes(&found);
+        assert_eq!(understand(&bytes), Some(found));
+        for end in 0..bytes.len() {
+            assert_eq!(understand(&bytes[..end]), None, "{end}");
+        }
+        assert_eq!(understand(b"x\0\0end\0"), None);
+    }
+
+    #[test]
+    fn the_own_namespace_is_found() {
+        let own = own().unwrap();
+        let found = look();
+        let here = found.iter().find(|found| found.inode == own).unwrap();
+        assert!(here.places[0].starts_with("/proc"));
+        assert!(found.iter().all(|found| found.places.len() <= PLACES));
+    }
+}

@@ -1,0 +1,236 @@
+//! The whole, on the real kernel, in network namespaces of the tests' own. It plays in a child,
+//! which writes what it sees; the interfaces have a name that nothing else has, so that no other
+//! namespace is touched.
+
+use std::error::Error;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use nix::sched::{unshare, CloneFlags};
+
+use super::*;
+use crate::kernel::tc::attach::Choice;
+use crate::kernel::tc::dump;
+use crate::sys::child;
+
+const LONG: Duration = Duration::from_secs(100);
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// A classifier that leaves every packet to the next: r0 = -1; exit.
+fn program() -> std::result::Result<OwnedFd, String> {
+    let code = [
+        [0xb7, 0, 0, 0, 0xff, 0xff, 0xff, 0xff],
+        [0x95, 0, 0, 0, 0, 0, 0, 0],
+    ];
+    bpf_sys::load_program(&bpf_sys::ProgramLoad {
+        kind: 3,
+        expected_attach_type: 0,
+        attach_btf_id: 0,
+        name: "cwst",
+        license: c"GPL",
+        kern_version: 0,
+        instructions: &code.concat(),
+    })
+    .map_err(|error| error.to_string())
+}
+
+/// Runs a program of iproute2.
+fn run(line: &str) -> Result<()> {
+    let mut words = line.split(' ');
+    let output = Command::new(words.next().ok_or("no program")?)
+        .args(words)
+        .output()?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!("{line}: {}", String::from_utf8_lossy(&output.stderr)).into()),
+    }
+}
+
+fn keeper(run_path: &Path) -> Result<Keeper> {
+    let options = Options {
+        choice: Choice::new(&["cwsttc*".to_owned()], &[]),
+        ingress: true,
+        priority: 10,
+        handle: 0,
+    };
+    let lazy = vec!["lo".to_owned()];
+    let load = Box::new(|_, _| program());
+    let mut keeper = Keeper::start(run_path, options, lazy, load)?;
+    // Only what the test says is found.
+    keeper.search = keeper.now + LONG * 10;
+    Ok(keeper)
+}
+
+/// Turns until so many directions have a filter; returns what was lost.
+fn turn_until(keeper: &mut Keeper, attached: u64) -> Vec<Lost> {
+    let mut lost = Vec::new();
+    loop {
+        lost.extend(keeper.turn(Instant::now()));
+        let status = keeper.status();
+        let count = |direction: &str| status["attached"][direction].as_u64().unwrap_or(0);
+        if count("ingress") + count("egress") == attached && keeper.jobs.is_empty() {
+            return lost;
+        }
+        sleep(PAUSE);
+    }
+}
+
+/// Lines about our interfaces of the own namespace, without what differs from run to run.
+fn filters(out: &mut File) -> Result<()> {
+    let own = find::own()?;
+    let mut bytes = Vec::new();
+    dump::write(&mut bytes)?;
+    let text = String::from_utf8(bytes)?;
+    let begin = format!("network namespace {own} ");
+    let lines = text
+        .lines()
+        .skip_while(|line| !line.starts_with(&begin))
+        .skip(1);
+    for line in lines.take_while(|line| line.starts_with(' ')) {
+        let line = line.trim();
+        let kept: Vec<&str> = match line.split(' ').next() {
+            Some("qdisc") if line.contains("clsact") => vec!["qdisc clsact"],
+            Some("filter") => line.split(' ').take(2).collect(),
+            _ => continue,
+        };
+        writeln!(out, "{}", kept.join(" "))?;
+    }
+    Ok(())
+}
+
+/// Plays in a child with its own network namespace; what it wrote must be `expected`.
+fn compare(name: &str, play: fn(&mut File, &Path) -> Result<()>, expected: &str) {
+    if !nix::unistd::geteuid().is_root() {
+        println!("not run: a new network namespace needs root");
+        return;
+    }
+    let base: PathBuf = std::env::temp_dir().join(format!("tc-{name}-{}", std::process::id()));
+    let mut work = |out: &mut File| {
+        let begun = unshare(CloneFlags::CLONE_NEWNET).map_err(Into::into);
+        if let Err(error) = begun.and_then(|()| play(out, &base)) {
+            let _ = write!(out, "failed: {error}");
+        }
+    };
+    let text = child::output_of(&mut work, 100_000, LONG).unwrap();
+    let left = fs::read_dir(&base).map_or(0, Iterator::count);
+    let _ = fs::remove_dir_all(&base);
+    assert_eq!(String::from_utf8(text).unwrap(), expected);
+    assert_eq!(left, 0, "no lock file is left");
+}
+
+#[test]
+fn interfaces_are_followed_and_filters_go_at_the_end() {
+    compare(
+        "follow",
+        |out, base| {
+            run("ip link add cwsttc0 type veth peer name cwst1")?;
+            let mut keeper = keeper(base)?;
+            turn_until(&mut keeper, 2);
+            filters(out)?;
+            run("ip link add cwsttc2 type veth peer name cwst3")?;
+            turn_until(&mut keeper, 4);
+            run("ip link delete cwsttc2")?;
+            turn_until(&mut keeper, 2);
+            run("ip link set cwst1 name cwsttc1")?;
+            turn_until(&mut keeper, 4);
+            run("tc filter delete dev cwsttc0 egress")?;
+            // A minute later.
+            keeper.check = keeper.now;
+            keeper.second = keeper.now;
+            let mut lost = Vec::new();
+            while lost.is_empty() {
+                lost = turn_until(&mut keeper, 4);
+            }
+            for Lost {
+                interface,
+                direction,
+                ..
+            } in lost
+            {
+                writeln!(out, "lost {interface} {}", direction.name())?;
+            }
+            keeper.stop();
+            filters(out)
+        },
+        "\
+qdisc clsact\nfilter ingress\nfilter egress
+lost cwsttc0 egress
+qdisc clsact\nqdisc clsact
+",
+    );
+}
+
+/// In a child: a namespace with an interface, until it is ended.
+fn live_elsewhere(out: &mut File) {
+    let make = || -> Result<u32> {
+        unshare(CloneFlags::CLONE_NEWNET)?;
+        run("ip link add cwsttc0 type veth peer name cwst1")?;
+        Ok(find::own()?)
+    };
+    let told = make().map(|inode| out.write_all(&inode.to_ne_bytes()));
+    while told.is_ok() {
+        sleep(LONG);
+    }
+}
+
+#[test]
+fn another_namespace_is_followed_to_its_end() {
+    compare(
+        "elsewhere",
+        |out, base| {
+            let mut keeper = keeper(base)?;
+            turn_until(&mut keeper, 0);
+            let other = child::start(&mut live_elsewhere, 100, LONG)?;
+            let place = format!("/proc/{}/ns/net", other.pid());
+            // It begins in the same namespace as this process.
+            let inode = loop {
+                let inode = fs::metadata(&place)?.ino();
+                if inode != u64::from(find::own()?) {
+                    break u32::try_from(inode)?;
+                }
+                sleep(PAUSE);
+            };
+            keeper.note(inode, other.pid());
+            turn_until(&mut keeper, 2);
+            let names = (1..10).filter_map(|index| keeper.device_name(inode, index));
+            let is_named = names.into_iter().any(|name| name == "cwsttc0");
+            writeln!(out, "{is_named} {}", keeper.status()["namespaces"])?;
+            drop(other);
+            // The kernel takes it down and says so; nothing here holds it.
+            while keeper.table.knows(inode) {
+                keeper.turn(Instant::now());
+                sleep(PAUSE);
+            }
+            writeln!(out, "{}", keeper.status()["namespaces"])?;
+            keeper.stop();
+            Ok(())
+        },
+        "true 2\n1\n",
+    );
+}
+
+#[test]
+fn what_a_killed_run_left_is_removed_by_the_next() {
+    compare(
+        "killed",
+        |out, base| {
+            run("ip link add cwsttc0 type veth peer name cwst1")?;
+            let mut killed = keeper(base)?;
+            turn_until(&mut killed, 2);
+            killed.runs.end(false);
+            let mut next = keeper(base)?;
+            writeln!(out, "{}", next.status()["stale_runs"])?;
+            next.table.found(Vec::new(), next.now, next.now);
+            turn_until(&mut next, 2);
+            writeln!(out, "{}", next.status()["stale_runs"])?;
+            filters(out)?;
+            next.stop();
+            filters(out)
+        },
+        "1\n0\nqdisc clsact\nfilter ingress\nfilter egress\nqdisc clsact\n",
+    );
+}

@@ -1,0 +1,204 @@
+//! Classifiers on the network interfaces of every namespace, as long as system-probe runs.
+//!
+//! The loop turns a [`Network`] and tells it the namespaces of new processes; what comes back are
+//! [`Lost`] filters, names of interfaces and a status. Inside, `table` knows what is to be done,
+//! forked children do it (`kernel::tc`), `runs` says whose filters are whose. Nothing in a turn
+//! waits; only [`Network::stop`] does, for five seconds at most.
+
+mod keeper;
+mod runs;
+mod table;
+
+use std::fmt;
+use std::io;
+use std::time::Instant;
+
+use serde_json::{json, Value};
+
+use crate::config::{keys, Mode, Settings};
+use crate::kernel::constants::Constants;
+use crate::kernel::tc::attach::{Choice, Classifiers, Options};
+use crate::kernel::tc::Direction;
+use crate::sys::lock;
+use keeper::Keeper;
+
+/// Interfaces that never keep a namespace alive.
+const LAZY: [&str; 2] = ["lo", "dummy"];
+/// The priority where what is configured is none.
+const PRIORITY: u16 = 10;
+
+/// Why packets are not watched.
+#[derive(Debug)]
+pub(super) enum Error {
+    /// The kernel does not tell of changes of interfaces.
+    Watch(io::Error),
+    /// The own network namespace is not known.
+    Namespace(io::Error),
+    /// Without a lock file, what a killed run leaves behind would never be removed.
+    Lock(lock::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Watch(error) => write!(
+                f,
+                "packets are not watched: no rtnetlink socket can be had ({error}); run as root, \
+                 or with CAP_NET_ADMIN and CAP_NET_BROADCAST"
+            ),
+            Error::Namespace(error) => write!(
+                f,
+                "packets are not watched: /proc/self/ns/net cannot be read ({error}); mount /proc"
+            ),
+            Error::Lock(error) => write!(f, "packets are not watched: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// A filter of ours that somebody else removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Lost {
+    /// Inode of the network namespace.
+    pub(super) namespace: u32,
+    /// Name of the interface.
+    pub(super) interface: String,
+    /// What it saw.
+    pub(super) direction: Direction,
+}
+
+/// Our classifiers, or nothing at all when the network is not watched.
+#[derive(Debug, Default)]
+pub(super) struct Network(Option<Box<Keeper>>);
+
+impl Network {
+    /// Begins to watch, unless that is switched off; the maps of the probes must be there. The
+    /// first visits follow in the turns.
+    pub(super) fn start(settings: &Settings, constants: &Constants) -> Result<Network, Error> {
+        let is_wanted = settings.flag(&keys::NETWORK_ENABLED);
+        if !is_wanted || settings.mode() == Mode::FilesOnly {
+            return Ok(Network::default());
+        }
+        let classifiers = Classifiers::new(constants);
+        let keeper = Keeper::start(
+            &settings.run_path(),
+            options(settings),
+            lazy(settings),
+            Box::new(move |namespace, direction| classifiers.load(namespace, direction)),
+        )?;
+        Ok(Network(Some(Box::new(keeper))))
+    }
+
+    /// A process was seen in the namespace of this inode.
+    pub(super) fn note_namespace(&mut self, inode: u32, pid: u32) {
+        if let Some(keeper) = &mut self.0 {
+            keeper.note(inode, pid);
+        }
+    }
+
+    /// Does what is due. Returns the filters that somebody else has removed; they are attached
+    /// again, up to three times each.
+    pub(super) fn turn(&mut self, now: Instant) -> Vec<Lost> {
+        let keeper = self.0.as_mut();
+        keeper.map_or_else(Vec::new, |keeper| keeper.turn(now))
+    }
+
+    /// The name of an interface; `None` when it is not known.
+    pub(super) fn device_name(&self, namespace: u32, index: u32) -> Option<&str> {
+        self.0.as_ref()?.device_name(namespace, index)
+    }
+
+    /// The processes that work for this one now.
+    pub(super) fn children(&self) -> Vec<u32> {
+        self.0
+            .as_ref()
+            .map_or_else(Vec::new, |keeper| keeper.children())
+    }
+
+    /// What `status` says of it.
+    pub(super) fn status(&self) -> Value {
+        match &self.0 {
+            Some(keeper) => keeper.status(),
+            None => json!({ "enabled": false }),
+        }
+    }
+
+    /// Removes our filters from all namespaces, which takes five seconds at most. What could not be
+    /// removed is left to the next start.
+    pub(super) fn stop(&mut self) {
+        if let Some(keeper) = self.0.take() {
+            keeper.stop();
+        }
+    }
+}
+
+fn options(settings: &Settings) -> Options {
+    let number = |key| u16::try_from(settings.count(key)).ok();
+    let include = settings.list(&keys::INTERFACES_INCLUDE);
+    let exclude = settings.list(&keys::INTERFACES_EXCLUDE);
+    let priority = number(&keys::NETWORK_CLASSIFIER_PRIORITY).filter(|priority| *priority > 0);
+    Options {
+        choice: Choice::new(include, exclude),
+        ingress: settings.flag(&keys::NETWORK_INGRESS_ENABLED),
+        priority: priority.unwrap_or(PRIORITY),
+        handle: number(&keys::NETWORK_CLASSIFIER_HANDLE).unwrap_or(0).into(),
+    }
+}
+
+fn lazy(settings: &Settings) -> Vec<String> {
+    let chosen = settings.list(&keys::NETWORK_LAZY_INTERFACE_PREFIXES).iter();
+    let chosen = chosen.filter(|prefix| !prefix.is_empty()).cloned();
+    chosen.chain(LAZY.map(String::from)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Value as Setting;
+    use std::path::Path;
+
+    fn settings() -> Settings {
+        let mut settings = Settings::empty(true);
+        // Nothing may be made there, not even by a failing test.
+        settings.set(
+            &keys::RUN_PATH,
+            Setting::Text("/proc/cwst".to_owned()),
+            "test",
+        );
+        settings
+    }
+
+    #[test]
+    fn nothing_exists_when_it_is_switched_off() {
+        let mut settings = settings();
+        settings.set(&keys::NETWORK_ENABLED, Setting::Flag(false), "test");
+        let constants = Constants::find(Some(Path::new("/")), "");
+        let mut network = Network::start(&settings, &constants).unwrap();
+        network.note_namespace(7, 7);
+        assert_eq!(network.turn(Instant::now()), []);
+        assert_eq!(network.device_name(7, 1), None);
+        assert_eq!(network.status(), json!({ "enabled": false }));
+        network.stop();
+    }
+
+    #[test]
+    fn without_a_lock_file_nothing_is_attached() {
+        let constants = Constants::find(Some(Path::new("/")), "");
+        let error = Network::start(&settings(), &constants).unwrap_err();
+        assert!(error.to_string().starts_with("packets are not watched: "));
+    }
+
+    #[test]
+    fn settings_become_options() {
+        let mut settings = settings();
+        let list = |text: &str| Setting::List(vec![text.to_owned()]);
+        settings.set(&keys::NETWORK_CLASSIFIER_HANDLE, Setting::Count(5), "test");
+        let key = &keys::NETWORK_LAZY_INTERFACE_PREFIXES;
+        settings.set(key, list("veth"), "test");
+        let options = options(&settings);
+        assert_eq!((options.priority, options.handle), (10, 5));
+        assert!(options.ingress);
+        assert_eq!(lazy(&settings), ["veth", "lo", "dummy"]);
+    }
+}
