@@ -66,7 +66,7 @@ impl Hostnames {
             return;
         }
         for (owner, address) in &message.addresses {
-            let names = names_of(owner, &message.aliases, self.alias_depth);
+            let names = chain(owner, &message.aliases, self.alias_depth);
             let address = address.to_canonical();
             let turn = self.next_turn();
             if !self.entries.contains_key(&address) {
@@ -107,17 +107,17 @@ impl Hostnames {
             return;
         }
         let mut turns: Vec<u64> = self.entries.values().map(|one| one.used.get()).collect();
+        turns.sort_unstable();
         // Several at once, as looking at all of them for each address would cost too much.
         let last = (self.capacity / PART).saturating_sub(1);
-        let last = last.min(turns.len().saturating_sub(1));
-        let (_, oldest, _) = turns.select_nth_unstable(last);
-        let oldest = *oldest;
-        self.entries.retain(|_, one| one.used.get() > oldest);
+        if let Some(oldest) = turns.get(last) {
+            self.entries.retain(|_, one| one.used.get() > *oldest);
+        }
     }
 }
 
 /// A name and those that stand for it, by at most `depth` aliases, the farthest last.
-fn names_of<'a>(owner: &'a str, aliases: &'a [(String, String)], depth: usize) -> Vec<&'a str> {
+fn chain<'a>(owner: &'a str, aliases: &'a [(String, String)], depth: usize) -> Vec<&'a str> {
     let alias_of = |name: &&'a str| {
         let alias = aliases
             .iter()
