@@ -400,6 +400,8 @@ impl Event {
         const REFUSED: [i64; 2] = [-(libc::EACCES as i64), -(libc::EPERM as i64)];
         match self.retval {
             0.. => "Success",
+            // A connection that is under way: the caller asked not to wait for it.
+            result if result == -i64::from(libc::EINPROGRESS) => "Success",
             result if REFUSED.contains(&result) => "Refused",
             _ => "Error",
         }

@@ -119,7 +119,8 @@ impl PacketPrograms {
             let _ = self.programs.delete(&place.to_le_bytes());
             return Ok(());
         };
-        let program = load(code).map_err(|error| Error::Program(super::program::Error::Refused(error)))?;
+        let program =
+            load(code).map_err(|error| Error::Program(super::program::Error::Refused(error)))?;
         self.put(place, &program)
     }
 

@@ -82,7 +82,9 @@ impl Packets {
             }
             None => vec![&everything],
         };
-        let map = programs.descriptor().ok_or("the probes have no table of programs")?;
+        let map = programs
+            .descriptor()
+            .ok_or("the probes have no table of programs")?;
         let code = filter::program(&filters, map, REPORT, NEXT_DROP);
         let code = code.map_err(|error| error.to_string())?;
         let installed = programs.set_rate(self.rate);
@@ -110,7 +112,9 @@ fn compiled(rules: &RuleSet) -> Vec<(String, Filter)> {
         return Vec::new();
     };
     let lists = rules.rules(EVENT).iter();
-    let texts: BTreeSet<&str> = lists.flat_map(|rule| rule.compiled.texts_of(field.id)).collect();
+    let texts: BTreeSet<&str> = lists
+        .flat_map(|rule| rule.compiled.texts_of(field.id))
+        .collect();
     // What is no filter was refused when the rules were loaded.
     let filters = texts.into_iter();
     filters

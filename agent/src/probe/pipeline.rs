@@ -31,7 +31,7 @@ pub(super) struct Pipeline {
     pub(super) subscribers: Subscribers,
     /// Processes of the agent, which no rule may signal.
     pub(super) protected: Vec<u32>,
-    /// The security-agent roles: what their children do is the agent's own, too.
+    /// This process and the security-agent roles: what their children do is the agent's own, too.
     pub(super) agents: Vec<u32>,
     /// Records that came through, by kind.
     pub(super) delivered: [u64; KINDS],
@@ -75,7 +75,7 @@ impl Pipeline {
             host,
             subscribers,
             protected: vec![std::process::id()],
-            agents: Vec::new(),
+            agents: vec![std::process::id()],
             delivered: [0; KINDS],
             undecodable: 0,
             packets: Packets::default(),

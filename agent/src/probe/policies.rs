@@ -37,7 +37,7 @@ impl Policies {
             default_enabled: settings.flag(&keys::POLICIES_DEFAULT_ENABLED),
             options: policy::Options {
                 host: policy::Host::read(),
-                events: event_types(&settings.mode(), settings.flag(&keys::NETWORK_ENABLED)),
+                events: event_types(&settings.mode(), &without(settings)),
                 enforcement_disabled: !settings.flag(&keys::ENFORCEMENT_ENABLED),
                 enforcement_sources: settings.list(&keys::ENFORCEMENT_SOURCES).to_vec(),
             },
@@ -65,11 +65,20 @@ impl Policies {
     }
 }
 
-/// The observed event types that rules can be about in this mode, and with or without packets.
-fn event_types(mode: &Mode, packets: bool) -> Vec<&'static str> {
+/// The event types that the configuration switches off by themselves.
+fn without(settings: &Settings) -> Vec<&'static str> {
+    match settings.flag(&keys::NETWORK_ENABLED) {
+        false => PACKETS.to_vec(),
+        true if settings.flag(&keys::NETWORK_RAW_PACKET_ENABLED) => Vec::new(),
+        true => vec!["packet"],
+    }
+}
+
+/// The observed event types that rules can be about in this mode, without some.
+fn event_types(mode: &Mode, without: &[&str]) -> Vec<&'static str> {
     let is_wanted = |name: &&str| match mode {
         Mode::FilesOnly => EventType::from_name(name).is_some_and(|kind| kind.category() == FILES),
-        Mode::Off(_) | Mode::Full => packets || !PACKETS.contains(name),
+        Mode::Off(_) | Mode::Full => !without.contains(name),
     };
     OBSERVED.iter().copied().filter(is_wanted).collect()
 }
@@ -80,14 +89,14 @@ mod tests {
 
     #[test]
     fn files_only_means_no_process_events() {
-        let files = event_types(&Mode::FilesOnly, true);
+        let files = event_types(&Mode::FilesOnly, &[]);
         assert_eq!(files, ["open", "chmod", "chown"]);
-        assert_eq!(event_types(&Mode::Full, true), OBSERVED);
+        assert_eq!(event_types(&Mode::Full, &[]), OBSERVED);
     }
 
     #[test]
     fn without_network_no_rule_is_about_packets() {
-        let types = event_types(&Mode::Full, false);
+        let types = event_types(&Mode::Full, &PACKETS);
         assert!(types.contains(&"exec") && !types.iter().any(|name| PACKETS.contains(name)));
     }
 }

@@ -148,7 +148,7 @@ keys! {
 
     NETWORK_ENABLED: Flag = "event_monitoring_config.network.enabled", "true", SystemProbe, "Whether packets are watched, which takes classifiers on network interfaces.";
     NETWORK_INGRESS_ENABLED: Flag = "event_monitoring_config.network.ingress.enabled", "true", SystemProbe, "Whether incoming packets are watched, too.";
-    NETWORK_RAW_PACKET_ENABLED: Flag = "event_monitoring_config.network.raw_packet.enabled", "true", SystemProbe, "Whether rules can be about raw packets.", planned;
+    NETWORK_RAW_PACKET_ENABLED: Flag = "event_monitoring_config.network.raw_packet.enabled", "true", SystemProbe, "Whether rules can be about raw packets.";
     NETWORK_RAW_PACKET_LIMITER_RATE: Count = "event_monitoring_config.network.raw_packet.limiter_rate", "10", SystemProbe, "Raw packets that are reported in a second.";
     NETWORK_RAW_PACKET_FILTER: Text = "event_monitoring_config.network.raw_packet.filter", "no_pid_tcp_syn", SystemProbe, "Which raw packets without a process are reported.";
     NETWORK_CLASSIFIER_PRIORITY: Count = "event_monitoring_config.network.classifier_priority", "10", SystemProbe, "Priority of the classifiers on network interfaces; it must be strictly below that of a network plug-in which stops the chain.";

@@ -87,10 +87,9 @@ impl Dropper {
         event: &Event,
         protected: &[u32],
     ) -> DropReport {
-        let done = self.refusal(event, protected).map_or_else(
-            || self.put_in_force(action, rule, event, protected),
-            Err,
-        );
+        let done = self
+            .refusal(event, protected)
+            .map_or_else(|| self.put_in_force(action, rule, event, protected), Err);
         DropReport {
             filter: action.filter.clone(),
             drops: action.drops,
@@ -104,8 +103,8 @@ impl Dropper {
         let process = &event.process;
         let pid = process.info.pid;
         let excluded = self.excluded.contains(&process.image.file.path);
-        let outside = !self.only_cgroup.is_empty()
-            && !lies_in(&event.cgroup.path, &self.only_cgroup);
+        let outside =
+            !self.only_cgroup.is_empty() && !lies_in(&event.cgroup.path, &self.only_cgroup);
         let reason = match () {
             () if pid == 0 => "the process is not known",
             () if pid == 1 => "it is the first process",
@@ -206,7 +205,11 @@ impl Dropper {
     }
 
     fn write_scope(&self, scope: Scope, drops: u64) {
-        if let Some(Err(error)) = self.programs.as_ref().map(|programs| programs.set_scope(scope, drops)) {
+        if let Some(Err(error)) = self
+            .programs
+            .as_ref()
+            .map(|programs| programs.set_scope(scope, drops))
+        {
             log::warn!("{error}");
         }
     }
@@ -225,9 +228,9 @@ fn scope_of(action: &NetworkFilter, event: &Event, protected: &[u32]) -> Result<
         return Ok(Scope::Process(event.process.info.pid));
     }
     let cgroup = &event.cgroup;
-    let has_agent = protected.iter().any(|pid| {
-        crate::resolve::cgroup::read(*pid).is_some_and(|own| own.path == cgroup.path)
-    });
+    let has_agent = protected
+        .iter()
+        .any(|pid| crate::resolve::cgroup::read(*pid).is_some_and(|own| own.path == cgroup.path));
     match () {
         () if cgroup.version != 2 || cgroup.inode == 0 => {
             Err("the process is in no cgroup of the unified hierarchy".to_owned())

@@ -112,10 +112,6 @@ impl Keeper {
         self.table.device_name(namespace, index)
     }
 
-    pub(super) fn children(&self) -> Vec<u32> {
-        self.jobs.iter().map(|(_, running)| running.pid()).collect()
-    }
-
     pub(super) fn status(&self) -> Value {
         let mut status = self.table.status();
         if let Some(fields) = status.as_object_mut() {

@@ -109,13 +109,6 @@ impl Network {
         self.0.as_ref()?.device_name(namespace, index)
     }
 
-    /// The processes that work for this one now.
-    pub(super) fn children(&self) -> Vec<u32> {
-        self.0
-            .as_ref()
-            .map_or_else(Vec::new, |keeper| keeper.children())
-    }
-
     /// What `status` says of it.
     pub(super) fn status(&self) -> Value {
         match &self.0 {
