@@ -110,9 +110,38 @@ fn action(event: &Value) -> String {
     if !path.is_empty() && name != "exec" {
         let _ = write!(part, " {path}");
     }
+    part.push_str(&peer(event, name));
     let outcome = text(event, "/evt/outcome");
     if !outcome.is_empty() && outcome != "Success" {
         let _ = write!(part, " ({outcome})");
+    }
+    part
+}
+
+/// What was asked of a name or metadata server, and where a packet or connection goes to or comes
+/// from.
+fn peer(event: &Value, name: &str) -> String {
+    let mut part = String::new();
+    for asked in ["/dns/question/name", "/imds/url", "/hook", "/place"] {
+        let asked = text(event, asked);
+        if !asked.is_empty() {
+            let _ = write!(part, " {asked}");
+        }
+    }
+    let addresses = [
+        ("", format!("/{name}/addr")),
+        (" from", "/network/source".to_owned()),
+        (" to", "/network/destination".to_owned()),
+    ];
+    for (word, place) in addresses {
+        let ip = text(event, &format!("{place}/ip"));
+        if !ip.is_empty() {
+            let _ = write!(part, "{word} {ip}");
+        }
+        let port = event.pointer(&format!("{place}/port")).and_then(Value::as_u64);
+        if let Some(port) = port.filter(|_| !ip.is_empty()) {
+            let _ = write!(part, " port {port}");
+        }
     }
     part
 }
