@@ -64,14 +64,17 @@ pub fn own() -> io::Result<u32> {
 /// kernel has the directories in memory, so this does not wait.
 pub fn names() -> u64 {
     let entries = survey::NAMED.into_iter().flat_map(fs::read_dir);
-    // Their order means nothing, so it must not matter.
-    entries.flatten().flatten().fold(0, |digest, entry| {
-        let name = entry.file_name();
-        let seed = 0xcbf2_9ce4_8422_2325_u64;
-        let hash = name.as_bytes().iter().fold(seed, |hash, byte| {
+    let names = entries.flatten().flatten().map(|entry| entry.file_name());
+    digest(&mut names.map(OsString::into_vec))
+}
+
+/// FNV-1a of each name, added up: their order means nothing, and both directories may be one.
+fn digest(names: &mut dyn Iterator<Item = Vec<u8>>) -> u64 {
+    names.fold(0, |digest, name| {
+        let hash = name.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
         });
-        digest ^ hash.rotate_left(1) ^ 1
+        digest.wrapping_add(hash)
     })
 }
 
@@ -166,6 +169,19 @@ mod tests {
             assert_eq!(understand(&bytes[..end]), None, "{end}");
         }
         assert_eq!(understand(b"x\0\0end\0"), None);
+    }
+
+    #[test]
+    fn a_digest_changes_with_the_names_only() {
+        let of = |names: &[&str]| {
+            let mut names = names.iter().map(|name| name.as_bytes().to_vec());
+            digest(&mut names)
+        };
+        assert_eq!(of(&["a", "b"]), of(&["b", "a"]));
+        // One directory may be seen twice.
+        for other in [&[][..], &["a", "a"], &["a", "a", "b", "c"]] {
+            assert_ne!(of(&["a", "a", "b", "b"]), of(other), "{other:?}");
+        }
     }
 
     #[test]

@@ -294,10 +294,7 @@ impl Keeper {
         failed.retain(|inode| self.table.knows(*inode));
         let is_clean = failed.is_empty() && !self.table.has_forgotten();
         if !is_clean {
-            warn!(
-                "filters may be left in {} network namespaces; the next start removes them",
-                failed.len()
-            );
+            warn!("classifiers may be left on some interfaces; the next start removes them");
         }
         self.jobs.clear();
         self.runs.end(is_clean);

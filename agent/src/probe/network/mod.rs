@@ -126,6 +126,13 @@ impl Network {
     }
 }
 
+impl Drop for Network {
+    /// A loop that ends by an error must not leave filters behind whose lock file is gone.
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
 fn options(settings: &Settings) -> Options {
     let number = |key| u16::try_from(settings.count(key)).ok();
     let include = settings.list(&keys::INTERFACES_INCLUDE);

@@ -147,6 +147,9 @@ impl Table {
         if space.is_running {
             space.stir(now);
         }
+        if interface.name.is_empty() {
+            return;
+        }
         match space.entries.get_mut(&interface.index) {
             Some(entry) => {
                 entry.device.name.clone_from(&interface.name);

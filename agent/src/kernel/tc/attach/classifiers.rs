@@ -40,3 +40,44 @@ impl Classifiers {
         Ok(loaded.fd)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::child;
+    use std::fs::File;
+    use std::io::Write;
+    use std::time::Duration;
+
+    /// In a child: makes the maps, and loads what refers to them.
+    fn load_both(out: &mut File) -> Result<(), String> {
+        let mut constants = Constants::find(None, "");
+        constants.use_register_helper(true);
+        let mut object = Object::embedded();
+        object
+            .patch(&constants)
+            .map_err(|error| error.to_string())?;
+        let _maps = redbpf::Module::parse(object.bytes()).map_err(|error| format!("{error:?}"))?;
+        let classifiers = Classifiers::new(&constants);
+        for direction in Direction::ALL {
+            classifiers.load(7, direction)?;
+            writeln!(out, "{}", direction.name()).map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn both_classifiers_can_be_loaded() {
+        if !nix::unistd::geteuid().is_root() {
+            println!("not run: loading programs needs root");
+            return;
+        }
+        let mut work = |out: &mut File| {
+            if let Err(error) = load_both(out) {
+                let _ = write!(out, "failed: {error}");
+            }
+        };
+        let text = child::output_of(&mut work, 100_000, Duration::from_secs(60)).unwrap();
+        assert_eq!(String::from_utf8(text).unwrap(), "ingress\negress\n");
+    }
+}

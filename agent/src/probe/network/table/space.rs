@@ -130,8 +130,8 @@ impl Space {
     pub(super) fn note_programs(&mut self) {
         for direction in Direction::ALL {
             let entries = self.entries.values();
-            let sides = entries.map(|entry| entry.device.sides.of(direction));
-            let found = sides.filter(|side| side.is_attached()).last();
+            let mut sides = entries.map(|entry| entry.device.sides.of(direction));
+            let found = sides.rfind(|side| side.is_attached());
             *self.programs.of_mut(direction) = found.map_or(0, |side| side.program);
         }
     }
