@@ -122,9 +122,11 @@ fn expect_row(one: &Foreign, said: &Value, running: bool) -> Outcome {
 
 /// Kills all processes of an agent at once, and waits until they are gone.
 fn kill_all(agent: &mut Agent) -> Outcome {
-    for pid in agent.processes() {
-        // Without the others it may have ended before it is its turn.
-        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    // Stopped first, so that none of them ends in good order when another one is gone.
+    for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
+        for pid in agent.processes() {
+            let _ = kill(Pid::from_raw(pid), signal);
+        }
     }
     agent.wait_end(patience(STOP_SECONDS));
     let gone = wait_for(patience(STOP_SECONDS), || {

@@ -21,6 +21,9 @@ pub(crate) fn run(report: &mut Report) {
     report.case("network_filter_needs_enforcement", needs_enforcement);
 }
 
+/// Why such a rule is refused where nothing may be enforced.
+const DISABLED: &str = "'network_filter' action is disabled globally";
+
 /// A rule that cuts off whoever connects to the trigger.
 fn cutting() -> String {
     let action = format!(
@@ -91,7 +94,7 @@ fn needs_enforcement() -> Outcome {
     let other = Server::start(&bed.client, &["echo-flood", &echo])?;
     // The flood is no trigger; this is one, and it stays.
     let watched = Server::start(&bed.client, &["echo-flood", &echo, &format!("!{trigger}")])?;
-    agent.event_of("cuts", watched.pid)?;
+    ensure(agent.log().contains(DISABLED), || agent.log())?;
     for flood in [watched, other] {
         let said = flood.end()?;
         ensure(said.number("lost")? == 0, || format!("{said:?}"))?;

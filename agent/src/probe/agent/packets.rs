@@ -95,7 +95,7 @@ impl Agent {
             "filtered_scopes": scopes,
             "without_process": seen.unattributed,
             "copies": seen.copies,
-            "malformed_dns": seen.malformed,
+            "failed_dns": seen.malformed,
             "hostnames": seen.hostnames.len(),
         })
     }
