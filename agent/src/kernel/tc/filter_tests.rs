@@ -184,6 +184,7 @@ fn what_one_branch_loads_is_not_taken_for_what_another_does() {
     for text in [
         "(ether[0] = 1 and ether[1] = 2) or ether[1] = 0",
         "(ether[0] = 2 or ether[1] = 2) and ether[1] = 0",
+        "(ether[0] = 2 or ether[1] = 2 or ether[1] = 3) and ether[1] = 0",
         "not (ether[0] = 1 and ether[1] = 2) and ether[1] = 0",
         "(len > 60 and ether[13] = 6) or ether[13] = 0 or ether[13] = 0xdd",
         "(ether[13] = 0 or ether[13] = 6) and ether[13] > 1",
