@@ -178,6 +178,27 @@ fn offsets_and_shifts_beyond_every_bound_agree() {
 }
 
 #[test]
+fn what_one_branch_loads_is_not_taken_for_what_another_does() {
+    let map = programs();
+    let packets = samples::packets();
+    for text in [
+        "(ether[0] = 1 and ether[1] = 2) or ether[1] = 0",
+        "(ether[0] = 2 or ether[1] = 2) and ether[1] = 0",
+        "(ether[0] = 2 or ether[1] = 2 or ether[1] = 3) and ether[1] = 0",
+        "not (ether[0] = 1 and ether[1] = 2) and ether[1] = 0",
+        "(len > 60 and ether[13] = 6) or ether[13] = 0 or ether[13] = 0xdd",
+        "(ether[13] = 0 or ether[13] = 6) and ether[13] > 1",
+        "ether[60:4] = 1 or ether[0] = 2",
+    ] {
+        let filter = Filter::parse(text).unwrap();
+        let classifier = classifier(&[&filter], &map);
+        for (_, packet) in &packets {
+            agree(&classifier, &[&filter], &[text], packet);
+        }
+    }
+}
+
+#[test]
 fn an_empty_slot_decides_nothing() {
     let map = programs();
     let descriptor = map.as_fd().as_raw_fd();
