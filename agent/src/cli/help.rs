@@ -91,7 +91,9 @@ fn add_flag(text: &mut String, flag: &Flag) {
 }
 
 fn add_row(text: &mut String, left: &str, right: &str) {
-    let _ = writeln!(text, "{left:COLUMN$}{right}");
+    // A long one pushes its sentence to the right.
+    let gap = if left.len() < COLUMN { "" } else { "  " };
+    let _ = writeln!(text, "{left:COLUMN$}{gap}{right}");
 }
 
 /// Insertions, deletions and replacements that turn one text into the other.
@@ -141,5 +143,15 @@ mod tests {
         let test = ["runtime", "policy", "test"].map(str::to_owned);
         let test = text(Role::SecurityAgent, &test);
         assert!(test.contains("\n  FILE...  "), "{test}");
+    }
+
+    #[test]
+    fn long_names_are_apart_from_their_sentences() {
+        for words in [&["runtime"][..], &["runtime", "network-namespace", "dump"]] {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            let text = text(Role::SecurityAgent, &words);
+            let long = ["network-namespace dump  Write", "[=true|false]  Whether"];
+            assert!(long.iter().any(|row| text.contains(row)), "{text}");
+        }
     }
 }

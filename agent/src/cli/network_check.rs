@@ -3,6 +3,7 @@
 //! The host is looked at by this process itself, so that it works before the agent runs. What is
 //! found and advised comes from [`crate::kernel::tc::check`]; here it becomes an exit code and JSON.
 
+use nix::unistd::geteuid;
 use serde_json::{json, Value};
 
 use super::exit::Exit;
@@ -15,10 +16,18 @@ use crate::kernel::tc::check::{
 };
 use crate::kernel::tc::survey;
 
+/// Said to others than root: what they cannot see is not even counted.
+const RESTRICTED: &str =
+    "network namespaces of other users' processes are not seen; run this as root";
+
 /// Prints what is found; success only when there is nothing to do and nothing was kept from us.
 pub fn main(arguments: &Arguments) -> Exit {
     let settings = settings::of_client(arguments);
     let (priority, mut notes) = configured(&settings);
+    let is_root = geteuid().is_root();
+    if !is_root {
+        notes.push(RESTRICTED.to_owned());
+    }
     let mut check = judge(&survey(), priority);
     notes.append(&mut check.notes);
     check.notes = notes;
@@ -26,7 +35,10 @@ pub fn main(arguments: &Arguments) -> Exit {
         true => print::line(&json(&check).to_string()),
         false => print::line(&text::text(&check)),
     }
-    exit(&check, settings.flag(&keys::NETWORK_ENABLED))
+    match is_root {
+        true => exit(&check, settings.flag(&keys::NETWORK_ENABLED)),
+        false => Exit::Failure,
+    }
 }
 
 /// The priority of our classifiers, and sentences about what is configured.

@@ -322,7 +322,9 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
-    use super::super::flags::{CFGPATH, CONFIG, JSON, PIDFILE, SYSPROBE_CONFIG, TEST_FILES};
+    use super::super::flags::{
+        CFGPATH, CONFIG, JSON, PIDFILE, SNAPSHOT_INTERFACES, SYSPROBE_CONFIG, TEST_FILES,
+    };
     use super::*;
 
     fn read(line: &str) -> Result<Parsed, Error> {
@@ -387,6 +389,15 @@ mod tests {
             );
             assert_eq!(arguments.value(&SYSPROBE_CONFIG), Some(OsStr::new("s")));
             assert!(arguments.has(&JSON) && !arguments.has(&PIDFILE));
+        }
+        for (line, value) in [
+            ("", None),
+            (" --snapshot-interfaces", Some("")),
+            (" --snapshot-interfaces=false", Some("false")),
+        ] {
+            let line = format!("security-agent runtime network-namespace dump{line}");
+            let (_, _, arguments) = run(&line);
+            assert_eq!(arguments.value(&SNAPSHOT_INTERFACES), value.map(OsStr::new));
         }
         let (_, _, arguments) = run("system-probe run -c s");
         assert_eq!(arguments.value(&CONFIG), Some(OsStr::new("s")));
