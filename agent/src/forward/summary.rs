@@ -138,7 +138,9 @@ fn peer(event: &Value, name: &str) -> String {
         if !ip.is_empty() {
             let _ = write!(part, "{word} {ip}");
         }
-        let port = event.pointer(&format!("{place}/port")).and_then(Value::as_u64);
+        let port = event
+            .pointer(&format!("{place}/port"))
+            .and_then(Value::as_u64);
         if let Some(port) = port.filter(|_| !ip.is_empty()) {
             let _ = write!(part, " port {port}");
         }

@@ -112,6 +112,23 @@ fn lockdown() -> String {
     chosen.map_or("unknown", |(chosen, _)| chosen).to_owned()
 }
 
+/// Records whose hooks are no ladder: kind, rung, hooks, and what they cannot see. `network` says
+/// where the classifiers are.
+const BESIDE_THE_LADDER: &[(Kind, &str, &[&str], &str)] = &[
+    (
+        Kind::Arguments,
+        "raw_tracepoint",
+        &["sched_process_exec"],
+        "nothing",
+    ),
+    (Kind::Dns, "classifier", CLASSIFIERS, BLIND_CLASSIFIER),
+    (Kind::Imds, "classifier", CLASSIFIERS, BLIND_CLASSIFIER),
+    (Kind::Packet, "classifier", CLASSIFIERS, BLIND_CLASSIFIER),
+];
+const CLASSIFIERS: &[&str] = &["classifier/ingress", "classifier/egress"];
+const BLIND_CLASSIFIER: &str = "interfaces without Ethernet headers, packets inside of tunnels, \
+                                fragments but the first";
+
 fn events(view: &View<'_>) -> Value {
     let mut events = Map::new();
     for rung in view.probes.rungs() {
@@ -130,17 +147,15 @@ fn events(view: &View<'_>) -> Value {
             }),
         );
     }
-    let (emitted, lost) = view.counts.of(Kind::Arguments);
-    let delivered = view
-        .delivered
-        .get(Kind::Arguments as usize)
-        .copied()
-        .unwrap_or(0);
-    events.insert(
-        Kind::Arguments.name().to_string(),
-        json!({ "rung": "raw_tracepoint", "hooks": ["sched_process_exec"], "blind_to": "nothing",
-                "notes": [], "emitted": emitted, "delivered": delivered, "lost": lost }),
-    );
+    for (kind, rung, hooks, blind_to) in BESIDE_THE_LADDER {
+        let (emitted, lost) = view.counts.of(*kind);
+        let delivered = view.delivered.get(*kind as usize).copied().unwrap_or(0);
+        events.insert(
+            kind.name().to_string(),
+            json!({ "rung": rung, "hooks": hooks, "blind_to": blind_to, "notes": [],
+                    "emitted": emitted, "delivered": delivered, "lost": lost }),
+        );
+    }
     Value::Object(events)
 }
 

@@ -81,7 +81,7 @@ impl Hostnames {
     }
 
     /// Addresses that have names.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.entries.len()
     }
 

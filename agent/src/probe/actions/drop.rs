@@ -246,3 +246,48 @@ fn code(action: &NetworkFilter, programs: &PacketPrograms) -> Result<Vec<u8>, St
     let matched = if action.drops { DROP } else { PASS };
     filter::program(&[&filter], map, matched, NEXT_DROP).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::testing::file_event;
+    use crate::event::EventType;
+
+    fn dropper() -> Dropper {
+        Dropper::new(&Settings::empty(true))
+    }
+
+    fn refusal(dropper: &Dropper, pid: u32, protected: &[u32]) -> String {
+        let mut event = file_event(EventType::Open, "/x", [0; 4]);
+        let process = std::rc::Rc::get_mut(&mut event.process).unwrap();
+        process.info.pid = pid;
+        dropper.refusal(&event, protected).unwrap_or_default()
+    }
+
+    #[test]
+    fn the_agent_and_what_enforcement_excludes_are_left_alone() {
+        let mut dropper = dropper();
+        assert_eq!(refusal(&dropper, 7, &[8]), "");
+        assert!(refusal(&dropper, 7, &[8, 7]).contains("the agent itself"));
+        assert!(refusal(&dropper, 0, &[]).contains("not known"));
+        assert!(refusal(&dropper, 1, &[]).contains("first process"));
+        dropper.only_cgroup = "/elsewhere".to_owned();
+        assert!(refusal(&dropper, 7, &[]).contains("only_cgroup"));
+    }
+
+    #[test]
+    fn without_classifiers_the_report_says_why_nothing_is_dropped() {
+        let action = NetworkFilter {
+            filter: "tcp".to_owned(),
+            drops: true,
+            scope: action::Scope::Process,
+        };
+        let event = file_event(EventType::Open, "/x", [0; 4]);
+        let report = dropper().carry_out(&action, "rule", &event, &[]).json();
+        assert_eq!(report["status"], "error");
+        assert!(report["message"]
+            .as_str()
+            .unwrap()
+            .contains("network.enabled"));
+    }
+}

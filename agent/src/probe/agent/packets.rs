@@ -96,7 +96,7 @@ impl Agent {
             "without_process": seen.unattributed,
             "copies": seen.copies,
             "failed_dns": seen.malformed,
-            "hostnames": seen.hostnames.len(),
+            "hostnames": seen.hostnames.count(),
         })
     }
 }

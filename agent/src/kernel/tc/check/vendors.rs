@@ -4,7 +4,8 @@
 //! section (`bpf_lxc.o:[from-container]`), libbpf after program and number (`cali_tc_preambl:[42]`),
 //! others as they like or not at all, so that only the kernel's name of the program is left.
 //! Agents whose programs are no classifiers have no row: Tetragon, Pixie and Kindling sit on kernel
-//! functions, kube-router on netfilter, Antrea and Open vSwitch on a datapath of their own.
+//! functions. kube-router (netfilter) and Antrea (Open vSwitch) usually have none either; should
+//! one appear, it is known by the word.
 
 /// The vendor that has a known case of its own.
 pub const CILIUM: &str = "Cilium";
@@ -127,6 +128,22 @@ static VENDORS: &[Vendor] = &[
         returns: Returns::Unknown,
         prefixes: &["llb_ebpf"],
     },
+    // GPL/HostIsolation/TcFilter of elastic/ebpf, which lets through what an isolated host may say.
+    Vendor {
+        name: "Elastic",
+        returns: Returns::Unknown,
+        prefixes: &["TcFilter", "elastic"],
+    },
+    Vendor {
+        name: "Antrea",
+        returns: Returns::Unknown,
+        prefixes: &["antrea"],
+    },
+    Vendor {
+        name: "kube-router",
+        returns: Returns::Unknown,
+        prefixes: &["kube-router", "kube_router"],
+    },
 ];
 
 static UNKNOWN: Vendor = Vendor {
@@ -187,6 +204,9 @@ mod tests {
             ),
             ("mb_tc.o:[classifier_ingress]", "", "Merbridge"),
             ("llb_ebpf_main.o:[tc_packet_hook0]", "", "LoxiLB"),
+            ("TcFilter.bpf.o:[classifier]", "", "Elastic"),
+            ("antrea_egress", "", "Antrea"),
+            ("kube-router-ingress", "", "kube-router"),
             ("", "", "unknown provider"),
             ("my_cil_", "tail_handle", "unknown provider"),
             ("", "endpoint_ingre", "unknown provider"),
