@@ -239,6 +239,7 @@ mod tests {
                 parent: Handle(0xffff_fff1),
             }],
             filters: vec![filter],
+            ..Interface::default()
         };
         let problem = Namespace {
             inode: 8,

@@ -13,7 +13,7 @@ use nix::sched::{unshare, CloneFlags};
 
 use super::*;
 use crate::kernel::tc::attach::Choice;
-use crate::kernel::tc::dump;
+use crate::kernel::tc::{dump, survey};
 use crate::sys::child;
 
 const LONG: Duration = Duration::from_secs(100);
@@ -83,7 +83,7 @@ fn turn_until(keeper: &mut Keeper, attached: u64) -> Vec<Lost> {
 fn filters(out: &mut File) -> Result<()> {
     let own = find::own()?;
     let mut bytes = Vec::new();
-    dump::write(&mut bytes)?;
+    dump::render(&survey(), &mut bytes)?;
     let text = String::from_utf8(bytes)?;
     let begin = format!("network namespace {own} ");
     let lines = text
