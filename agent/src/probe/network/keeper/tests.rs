@@ -1,6 +1,6 @@
 //! The whole, on the real kernel, in network namespaces of the tests' own. It plays in a child,
-//! which writes what it sees; the interfaces have a name that nothing else has, so that no other
-//! namespace is touched.
+//! which writes what it sees; the interfaces have names that nothing else has, so that no other
+//! namespace is touched, and no other test touches them.
 
 use std::error::Error;
 use std::fs::{self, File};
@@ -50,16 +50,38 @@ fn run(line: &str) -> Result<()> {
     }
 }
 
-fn keeper(run_path: &Path) -> Result<Keeper> {
+/// Where a test plays.
+struct Scene {
+    run_path: PathBuf,
+    /// What the names of its interfaces begin with.
+    ours: String,
+}
+
+impl Scene {
+    /// A pair of interfaces, the first one ours.
+    fn add_pair(&self, first: u32, second: u32) -> Result<()> {
+        let (ours, other) = (&self.ours, self.other());
+        run(&format!(
+            "ip link add {ours}{first} type veth peer name {other}{second}"
+        ))
+    }
+
+    /// What names of interfaces that are not ours begin with.
+    fn other(&self) -> String {
+        self.ours.to_uppercase()
+    }
+}
+
+fn keeper(scene: &Scene) -> Result<Keeper> {
     let options = Options {
-        choice: Choice::new(&["cwsttc*".to_owned()], &[]),
+        choice: Choice::new(&[format!("{}*", scene.ours)], &[]),
         ingress: true,
         priority: 10,
         handle: 0,
     };
     let lazy = vec!["lo".to_owned()];
     let load = Box::new(|_, _| program());
-    let mut keeper = Keeper::start(run_path, options, lazy, load)?;
+    let mut keeper = Keeper::start(&scene.run_path, options, lazy, load)?;
     // Only what the test says is found.
     keeper.search = keeper.now + LONG * 10;
     Ok(keeper)
@@ -102,22 +124,27 @@ fn filters(out: &mut File) -> Result<()> {
     Ok(())
 }
 
-/// Plays in a child with its own network namespace; what it wrote must be `expected`.
-fn compare(name: &str, play: fn(&mut File, &Path) -> Result<()>, expected: &str) {
+/// Plays in a child with its own network namespace; what it wrote must be `expected`. `letter` is
+/// the test's own.
+fn compare(letter: char, play: fn(&mut File, &Scene) -> Result<()>, expected: &str) {
     if !nix::unistd::geteuid().is_root() {
         println!("not run: a new network namespace needs root");
         return;
     }
-    let base: PathBuf = std::env::temp_dir().join(format!("tc-{name}-{}", std::process::id()));
+    let ours = format!("cwst{}{letter}", std::process::id());
+    let scene = Scene {
+        run_path: std::env::temp_dir().join(&ours),
+        ours,
+    };
     let mut work = |out: &mut File| {
         let begun = unshare(CloneFlags::CLONE_NEWNET).map_err(Into::into);
-        if let Err(error) = begun.and_then(|()| play(out, &base)) {
+        if let Err(error) = begun.and_then(|()| play(out, &scene)) {
             let _ = write!(out, "failed: {error}");
         }
     };
     let text = child::output_of(&mut work, 100_000, LONG).unwrap();
-    let left = fs::read_dir(&base).map_or(0, Iterator::count);
-    let _ = fs::remove_dir_all(&base);
+    let left = fs::read_dir(&scene.run_path).map_or(0, Iterator::count);
+    let _ = fs::remove_dir_all(&scene.run_path);
     assert_eq!(String::from_utf8(text).unwrap(), expected);
     assert_eq!(left, 0, "no lock file is left");
 }
@@ -125,22 +152,22 @@ fn compare(name: &str, play: fn(&mut File, &Path) -> Result<()>, expected: &str)
 #[test]
 fn interfaces_are_followed_and_filters_go_at_the_end() {
     compare(
-        "follow",
-        |out, base| {
-            run("ip link add cwsttc0 type veth peer name cwst1")?;
-            let mut keeper = keeper(base)?;
+        'a',
+        |out, scene| {
+            let (ours, other) = (&scene.ours, scene.other());
+            scene.add_pair(0, 1)?;
+            let mut keeper = keeper(scene)?;
             turn_until(&mut keeper, 2);
             filters(out)?;
-            run("ip link add cwsttc2 type veth peer name cwst3")?;
+            scene.add_pair(2, 3)?;
             turn_until(&mut keeper, 4);
-            run("ip link delete cwsttc2")?;
+            run(&format!("ip link delete {ours}2"))?;
             turn_until(&mut keeper, 2);
-            run("ip link set cwst1 name cwsttc1")?;
+            run(&format!("ip link set {other}1 name {ours}1"))?;
             turn_until(&mut keeper, 4);
-            run("tc filter delete dev cwsttc0 egress")?;
+            run(&format!("tc filter delete dev {ours}0 egress"))?;
             // A minute later.
-            keeper.check = keeper.now;
-            keeper.second = keeper.now;
+            (keeper.check, keeper.second) = (keeper.now, keeper.now);
             let mut lost = Vec::new();
             while lost.is_empty() {
                 lost = turn_until(&mut keeper, 4);
@@ -151,28 +178,25 @@ fn interfaces_are_followed_and_filters_go_at_the_end() {
                 ..
             } in lost
             {
-                writeln!(out, "lost {interface} {}", direction.name())?;
+                let is_ours = interface == format!("{ours}0");
+                writeln!(out, "lost {is_ours} {}", direction.name())?;
             }
             keeper.stop();
             filters(out)
         },
         "\
 qdisc clsact\nfilter ingress\nfilter egress
-lost cwsttc0 egress
+lost true egress
 qdisc clsact\nqdisc clsact
 ",
     );
 }
 
 /// In a child: a namespace with an interface, until it is ended.
-fn live_elsewhere(out: &mut File) {
-    let make = || -> Result<u32> {
-        unshare(CloneFlags::CLONE_NEWNET)?;
-        run("ip link add cwsttc0 type veth peer name cwst1")?;
-        Ok(find::own()?)
-    };
-    let told = make().map(|inode| out.write_all(&inode.to_ne_bytes()));
-    while told.is_ok() {
+fn live_elsewhere(scene: &Scene) {
+    let made = unshare(CloneFlags::CLONE_NEWNET).map_err(Into::into);
+    let made = made.and_then(|()| scene.add_pair(0, 1));
+    while made.is_ok() {
         sleep(LONG);
     }
 }
@@ -180,11 +204,11 @@ fn live_elsewhere(out: &mut File) {
 #[test]
 fn another_namespace_is_followed_to_its_end() {
     compare(
-        "elsewhere",
-        |out, base| {
-            let mut keeper = keeper(base)?;
+        'b',
+        |out, scene| {
+            let mut keeper = keeper(scene)?;
             turn_until(&mut keeper, 0);
-            let other = child::start(&mut live_elsewhere, 100, LONG)?;
+            let other = child::start(&mut |_| live_elsewhere(scene), 100, LONG)?;
             let place = format!("/proc/{}/ns/net", other.pid());
             // It begins in the same namespace as this process.
             let inode = loop {
@@ -197,7 +221,9 @@ fn another_namespace_is_followed_to_its_end() {
             keeper.note(inode, other.pid());
             turn_until(&mut keeper, 2);
             let names = (1..10).filter_map(|index| keeper.device_name(inode, index));
-            let is_named = names.into_iter().any(|name| name == "cwsttc0");
+            let is_named = names
+                .into_iter()
+                .any(|name| name == format!("{}0", scene.ours));
             writeln!(out, "{is_named} {}", keeper.status()["namespaces"])?;
             drop(other);
             // The kernel takes it down and says so; nothing here holds it.
@@ -216,13 +242,13 @@ fn another_namespace_is_followed_to_its_end() {
 #[test]
 fn what_a_killed_run_left_is_removed_by_the_next() {
     compare(
-        "killed",
-        |out, base| {
-            run("ip link add cwsttc0 type veth peer name cwst1")?;
-            let mut killed = keeper(base)?;
+        'c',
+        |out, scene| {
+            scene.add_pair(0, 1)?;
+            let mut killed = keeper(scene)?;
             turn_until(&mut killed, 2);
             killed.runs.end(false);
-            let mut next = keeper(base)?;
+            let mut next = keeper(scene)?;
             writeln!(out, "{}", next.status()["stale_runs"])?;
             next.table.found(Vec::new(), next.now, next.now);
             turn_until(&mut next, 2);
