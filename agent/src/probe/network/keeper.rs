@@ -255,7 +255,8 @@ impl Keeper {
             places: order.places,
             programs: order.programs,
             given_up: order.given_up,
-            room: order.room,
+            // What is removed need not be remembered.
+            room: if removes { usize::MAX } else { order.room },
         };
         match visit.start(&mut *self.load) {
             Ok(running) => {
