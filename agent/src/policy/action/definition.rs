@@ -67,6 +67,17 @@ pub enum Kind {
     CoreDump,
 }
 
+impl Kind {
+    /// The name of an action that acts on the system, which `enforcement` may forbid.
+    pub fn enforcing(&self) -> Option<&'static str> {
+        match self {
+            Kind::Kill(_) => Some("kill"),
+            Kind::NetworkFilter(_) => Some("network_filter"),
+            _ => None,
+        }
+    }
+}
+
 /// Gives a value to a variable.
 #[derive(Debug, Clone, Default)]
 pub struct Set {

@@ -72,7 +72,12 @@ pub enum Error {
     /// Rules may not act in this way, by the name of the action.
     EnforcementDisabled(&'static str),
     /// Rules from such a source may not act.
-    Source(&'static str),
+    Source {
+        /// The name of the action.
+        action: &'static str,
+        /// The source.
+        source: &'static str,
+    },
     /// No signal is named.
     NoSignal,
     /// There is no such signal.
@@ -182,9 +187,9 @@ impl fmt::Display for Error {
                 "{what} not available for event type `{event}`, available for `[{available}]`"
             ),
             Error::Scope(scope) => write!(f, "invalid scope '{scope}'"),
-            Error::Source(source) => write!(
+            Error::Source { action, source } => write!(
                 f,
-                "'kill' action is not allowed for rules from source `{source}`"
+                "'{action}' action is not allowed for rules from source `{source}`"
             ),
             Error::Signal(name) => write!(f, "unsupported signal '{name}'"),
             Error::HashField(event) => {

@@ -98,6 +98,9 @@ impl Action {
         event: &str,
         around: &Surroundings<'_>,
     ) -> Result<Action, Error> {
+        if let Some(action) = definition.kind.enforcing().filter(|_| !around.enforcement) {
+            return Err(Error::EnforcementDisabled(action));
+        }
         Ok(Action {
             filter: filter(&definition.filter, event, around)?,
             kind: match &definition.kind {
@@ -107,9 +110,6 @@ impl Action {
                 definition::Kind::Kill(kill) => ActionKind::Kill(self::kill(kill, around)?),
                 definition::Kind::Hash(hash) => ActionKind::Hash(self::hash(hash, event, around)?),
                 definition::Kind::Log(log) => ActionKind::Log(log.clone()),
-                definition::Kind::NetworkFilter(_) if !around.enforcement => {
-                    return Err(Error::EnforcementDisabled("network_filter"));
-                }
                 definition::Kind::NetworkFilter(filter) => {
                     ActionKind::NetworkFilter(filter.clone())
                 }
@@ -221,9 +221,6 @@ fn scope_field(
 }
 
 fn kill(definition: &definition::Kill, around: &Surroundings<'_>) -> Result<Kill, Error> {
-    if !around.enforcement {
-        return Err(Error::EnforcementDisabled("kill"));
-    }
     let name = &definition.signal;
     let unsupported = || Error::Signal(name.clone());
     if !name.starts_with("SIG") {

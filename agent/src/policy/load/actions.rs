@@ -66,10 +66,10 @@ impl Loader<'_> {
         around: &Surroundings<'_>,
     ) -> Result<Vec<Action>, Error> {
         let sources = &self.options.enforcement_sources;
-        let may_kill = sources.is_empty() || sources.iter().any(|one| one == source);
+        let may_enforce = sources.is_empty() || sources.iter().any(|one| one == source);
         let ready = merged.actions.iter().map(|definition| {
-            if matches!(definition.kind, Kind::Kill(_)) && !may_kill {
-                return Err(Error::Action(action::Error::Source(source)));
+            if let Some(action) = definition.kind.enforcing().filter(|_| !may_enforce) {
+                return Err(Error::Action(action::Error::Source { action, source }));
             }
             Action::compile(definition, event, around).map_err(Error::Action)
         });
