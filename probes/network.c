@@ -7,6 +7,7 @@
  * They only find out what a packet is and whose; what is in it is read by the agent.
  */
 #include "include/network.h"
+#include "include/packet.h"
 
 #define TC_ACT_UNSPEC (-1)
 #define TC_ACT_SHOT 2
@@ -31,69 +32,37 @@
 #define NOBODY_SYN 1
 #define NOBODY_NONE 2
 
-#define ETHERNET_HEADER 14
-#define ETHERTYPE_OFFSET 12
-#define ETHERTYPE_IPV4 0x0800
-#define ETHERTYPE_IPV6 0x86dd
-#define ETHERTYPE_VLAN 0x8100
-#define VLAN_HEADER 4
-#define IPV6_HEADER 40
-#define FRAGMENT_OFFSET 0x1fff /* of the flags and offset of IPv4 */
-#define EXTENSIONS 6           /* headers of IPv6 that are skipped */
-#define NEXT_HOP_BY_HOP 0
-#define NEXT_ROUTING 43
-#define NEXT_FRAGMENT 44
-#define NEXT_DESTINATION 60
-
 #define DNS_PORT 53
 /* Bytes of a packet that the agent gets: of messages, and of packets that filters let pass. */
 #define MESSAGE_ROOM 2048
 #define PACKET_ROOM 256
+/* Messages in a second that are reported without a process. */
+#define STRANGERS 2000
 
-/* include/uapi/linux/bpf.h, struct __sk_buff, up to the members that are used */
-struct packet {
-	u32 length;
-	u32 kind;
-	u32 mark;
-	u32 queue;
-	u32 protocol;
-	u32 vlan[3];
-	u32 priority;
-	u32 ingress_interface;
-	u32 interface;
+/* include/uapi/linux/bpf.h, up to the members that are used */
+struct bpf_sock {
+	u32 bound_interface;
+	u32 family;
 };
 
-struct ipv4_header {
-	u8 version_length;
-	u8 service;
-	u16 total;
-	u16 id;
-	u16 fragment;
-	u8 lifetime;
+/* include/uapi/linux/bpf.h */
+struct bpf_fib_lookup {
+	u8 family;
 	u8 protocol;
-	u16 checksum;
-	u32 source;
-	u32 destination;
-};
-
-struct ipv6_header {
-	u32 version;
-	u16 payload;
-	u8 next;
-	u8 hops;
+	u16 source_port, destination_port; /* network order */
+	u16 total;
+	u32 interface;
+	u32 service;
 	u32 source[4];
 	u32 destination[4];
+	u32 table;
+	u8 hardware[12];
 };
 
-/* What of a packet its kind and its process are found by. */
-struct view {
-	u32 source[4]; /* as in struct flow */
-	u32 destination[4];
-	u16 source_port;
-	u16 destination_port;
-	u32 protocol;
-	u32 transport; /* offset of TCP or UDP */
-};
+_Static_assert(sizeof(struct bpf_fib_lookup) == 64, "struct bpf_fib_lookup");
+
+#define FIB_NOT_FORWARDED 4
+#define FIB_FORWARDING_DISABLED 5
 
 /*
  * What the programs know of the packet under way: classifiers of one CPU do not interrupt each
@@ -102,6 +71,7 @@ struct view {
 struct packet_state {
 	struct view view; /* protocol 0: neither TCP nor UDP */
 	u64 cookie;
+	u64 learnt;
 	u64 drops; /* one bit for each network_filter that is to be asked */
 	u32 tgid;
 	u32 egress;
@@ -109,7 +79,8 @@ struct packet_state {
 	u32 reserved;
 };
 
-/* Written by the agent: rate; read by it: the rest. */
+/* [0]: of packets that filters let pass; the agent writes the rate and reads the rest. [1]: of
+ * messages of nobody on this host, which anyone can send. */
 struct packet_limit {
 	u64 rate; /* packets in a second */
 	u64 second;
@@ -125,7 +96,7 @@ struct drop_scope {
 };
 
 MAP(packet_states, MAP_PERCPU_ARRAY, 4, sizeof(struct packet_state), 1);
-MAP(packet_limits, MAP_ARRAY, 4, sizeof(struct packet_limit), 1);
+MAP(packet_limits, MAP_ARRAY, 4, sizeof(struct packet_limit), 2);
 MAP(drops, MAP_HASH, sizeof(struct drop_scope), 8, 1024);
 /*
  * What a packet goes through after its classifier. The filters are made by the agent from pcap
@@ -133,102 +104,9 @@ MAP(drops, MAP_HASH, sizeof(struct drop_scope), 8, 1024);
  */
 MAP(packet_programs, MAP_PROGRAMS, 4, 4, PROGRAM_FIRST_DROP + DROPS);
 
-INLINE int load(struct packet *packet, u32 offset, void *to, u32 size)
-{
-	return !bpf_skb_load_bytes(packet, offset, to, size);
-}
-
-INLINE int view_ipv4(struct packet *packet, struct view *view, u32 offset)
-{
-	struct ipv4_header header;
-
-	if (!load(packet, offset, &header, sizeof(header)))
-		return 0;
-	if (__builtin_bswap16(header.fragment) & FRAGMENT_OFFSET)
-		return 0;
-	set_ipv4(view->source, header.source);
-	set_ipv4(view->destination, header.destination);
-	view->protocol = header.protocol;
-	view->transport = offset + (header.version_length & 0xf) * 4;
-	return 1;
-}
-
-INLINE int view_ipv6(struct packet *packet, struct view *view, u32 offset)
-{
-	struct ipv6_header header;
-	u8 extension[4];
-	u32 next;
-
-	if (!load(packet, offset, &header, sizeof(header)))
-		return 0;
-	__builtin_memcpy(view->source, header.source, sizeof(header.source));
-	__builtin_memcpy(view->destination, header.destination, sizeof(header.destination));
-	next = header.next;
-	offset += IPV6_HEADER;
-#pragma unroll
-	for (int place = 0; place < EXTENSIONS; place++) {
-		if (next != NEXT_HOP_BY_HOP && next != NEXT_ROUTING && next != NEXT_FRAGMENT &&
-		    next != NEXT_DESTINATION)
-			break;
-		if (!load(packet, offset, extension, sizeof(extension)))
-			return 0;
-		/* The fragment header has a fixed size, and an offset in its upper 13 bits. */
-		if (next == NEXT_FRAGMENT && (extension[2] || extension[3] & 0xf8))
-			return 0;
-		offset += next == NEXT_FRAGMENT ? 8 : (extension[1] + 1) * 8;
-		next = extension[0];
-	}
-	view->protocol = next;
-	view->transport = offset;
-	return 1;
-}
-
-/* Fills the view of a TCP or UDP packet that has ports. */
-INLINE int view_packet(struct packet *packet, struct view *view)
-{
-	u32 offset = ETHERNET_HEADER;
-	u16 ports[2];
-	u16 type;
-	int known;
-
-	if (!load(packet, ETHERTYPE_OFFSET, &type, sizeof(type)))
-		return 0;
-	if (type == __builtin_bswap16(ETHERTYPE_VLAN)) {
-		if (!load(packet, ETHERTYPE_OFFSET + VLAN_HEADER, &type, sizeof(type)))
-			return 0;
-		offset += VLAN_HEADER;
-	}
-	if (type == __builtin_bswap16(ETHERTYPE_IPV4))
-		known = view_ipv4(packet, view, offset);
-	else if (type == __builtin_bswap16(ETHERTYPE_IPV6))
-		known = view_ipv6(packet, view, offset);
-	else
-		return 0;
-	if (!known || (view->protocol != IPPROTO_TCP && view->protocol != IPPROTO_UDP))
-		return 0;
-	if (!load(packet, view->transport, ports, sizeof(ports)))
-		return 0;
-	view->source_port = __builtin_bswap16(ports[0]);
-	view->destination_port = __builtin_bswap16(ports[1]);
-	return 1;
-}
-
 INLINE int is_metadata_service(const u32 *address)
 {
-	return address[3] == (u32)CONSTANT(METADATA_ADDRESS) && !address[0] && !address[1] &&
-	       address[2] == __builtin_bswap32(0xffff);
-}
-
-/* A segment of TCP that carries something. */
-INLINE int has_payload(struct packet *packet, struct view *view)
-{
-	u8 data_offset;
-
-	if (view->protocol != IPPROTO_TCP)
-		return 1;
-	if (!load(packet, view->transport + 12, &data_offset, sizeof(data_offset)))
-		return 0;
-	return packet->length > view->transport + (data_offset >> 4) * 4;
+	return is_ipv4(address) && address[3] == (u32)CONSTANT(METADATA_ADDRESS);
 }
 
 INLINE u32 kind_of(struct view *view)
@@ -252,28 +130,106 @@ INLINE void local_end(struct flow *flow, struct packet_state *state)
 	if (state->egress) {
 		flow->local_port = view->source_port;
 		flow->remote_port = view->destination_port;
+		__builtin_memcpy(flow->local, view->source, sizeof(flow->local));
 		__builtin_memcpy(flow->remote, view->destination, sizeof(flow->remote));
 	} else {
 		flow->local_port = view->destination_port;
 		flow->remote_port = view->source_port;
+		__builtin_memcpy(flow->local, view->destination, sizeof(flow->local));
 		__builtin_memcpy(flow->remote, view->source, sizeof(flow->remote));
 	}
 }
 
-/* The process that sent the packet, or that will get it; 0 when it is not known. A socket of
- * another namespace only passes through this one. */
-INLINE u32 process_of(struct packet_state *state)
+/* The packet ends on this host, and only passes through it otherwise. */
+INLINE int is_for_this_host(struct packet *packet, struct view *view)
 {
-	struct owner *owner = state->cookie ? bpf_map_lookup_elem(&owners, &state->cookie) : NULL;
+	struct bpf_fib_lookup route = {
+		.family = is_ipv4(view->destination) ? AF_INET : AF_INET6,
+		.interface = packet->interface,
+	};
+	long result;
+
+	if (route.family == AF_INET) {
+		route.source[0] = view->source[3];
+		route.destination[0] = view->destination[3];
+	} else {
+		__builtin_memcpy(route.source, view->source, sizeof(route.source));
+		__builtin_memcpy(route.destination, view->destination, sizeof(route.destination));
+	}
+	result = bpf_fib_lookup(packet, &route, sizeof(route), 0);
+	return result == FIB_NOT_FORWARDED || result == FIB_FORWARDING_DISABLED;
+}
+
+/* The process that gets an incoming packet, or sent one whose socket is older than the agent. */
+INLINE struct owner *owner_by_addresses(struct packet *packet, struct packet_state *state)
+{
+	struct owner *owner;
 	struct flow flow;
 
 	local_end(&flow, state);
+	owner = find_connection(&flow);
 	if (!owner)
-		return find_flow(&flow);
-	if (owner->net_namespace != state->net_namespace)
+		owner = find_listener(&flow);
+	if (owner || (!state->egress && !is_for_this_host(packet, &state->view)))
+		return owner;
+	return find_listener_anywhere(&flow);
+}
+
+/* The packet has a socket of IPv4 or IPv6: it was sent by this host. Who writes whole packets may
+ * write any port into them. */
+INLINE int has_socket(struct packet *packet)
+{
+	struct bpf_sock *sock = (struct bpf_sock *)packet->sock;
+
+	if (!sock)
 		return 0;
-	remember_flow(&flow, owner->tgid);
-	return owner->tgid;
+	sock = bpf_sk_fullsock(sock);
+	return sock && (sock->family == AF_INET || sock->family == AF_INET6);
+}
+
+/* Finds the process that sent the packet, or that will get it; none when it only passes through
+ * this namespace. */
+INLINE void find_process(struct packet *packet, struct packet_state *state)
+{
+	struct owner *owner = NULL;
+	struct flow flow;
+
+	state->cookie = state->egress ? bpf_get_socket_cookie(packet) : 0;
+	if (state->cookie)
+		owner = bpf_map_lookup_elem(&owners, &state->cookie);
+	if (owner && owner->net_namespace != state->net_namespace)
+		return;
+	if (owner && state->view.protocol) {
+		local_end(&flow, state);
+		remember_flow(&flow, owner);
+	} else if (!owner && state->view.protocol && (!state->egress || has_socket(packet))) {
+		owner = owner_by_addresses(packet, state);
+	}
+	if (!owner)
+		return;
+	state->tgid = owner->tgid;
+	state->learnt = owner->learnt;
+}
+
+/* More packets in this second than the rate. All CPUs share the count, which may therefore be off
+ * by a few. */
+INLINE int is_limited(u32 place, u64 rate)
+{
+	u64 second = bpf_ktime_get_ns() / 1000000000;
+	struct packet_limit *limit = bpf_map_lookup_elem(&packet_limits, &place);
+
+	if (!limit)
+		return 1;
+	if (limit->second != second) {
+		limit->second = second;
+		limit->passed = 0;
+	}
+	if (limit->passed < (rate ? rate : limit->rate)) {
+		__sync_fetch_and_add(&limit->passed, 1);
+		return 0;
+	}
+	__sync_fetch_and_add(&limit->limited, 1);
+	return 1;
 }
 
 INLINE void report(struct packet *packet, struct packet_state *state, u32 kind, u32 room)
@@ -288,6 +244,8 @@ INLINE void report(struct packet *packet, struct packet_state *state, u32 kind, 
 	record.header.tgid = state->tgid;
 	record.header.tid = state->tgid;
 	record.cookie = state->cookie;
+	record.learnt = state->learnt;
+	record.segment = packet->segment;
 	record.net_namespace = state->net_namespace;
 	record.interface = packet->interface;
 	record.length = packet->length;
@@ -330,22 +288,22 @@ INLINE int classify(struct packet *packet, u32 egress)
 	if (!state)
 		return TC_ACT_UNSPEC;
 	state->tgid = 0;
+	state->learnt = 0;
+	state->cookie = 0;
 	state->drops = 0;
 	state->egress = egress;
 	state->net_namespace = CONSTANT(NET_NAMESPACE);
-	if (view_packet(packet, &state->view)) {
+	if (view_packet(packet, &state->view))
 		kind = kind_of(&state->view);
-		if (kind && (!is_wanted(kind) || !has_payload(packet, &state->view)))
-			kind = 0;
-		if (kind || has_filters || has_drops) {
-			state->cookie = egress ? bpf_get_socket_cookie(packet) : 0;
-			state->tgid = process_of(state);
-		}
-	} else {
+	else
 		state->view.protocol = 0;
-		state->cookie = 0;
-	}
-	if (kind)
+	if (kind && (!is_wanted(kind) || !has_payload(packet, &state->view)))
+		kind = 0;
+	if (kind || has_filters || has_drops)
+		find_process(packet, state);
+	if (kind && !state->tgid && is_limited(1, STRANGERS))
+		count_lost(kind);
+	else if (kind)
 		report(packet, state, kind, MESSAGE_ROOM);
 	if (has_drops)
 		state->drops = drops_of(packet, state);
@@ -384,28 +342,6 @@ INLINE int is_left_out(struct packet *packet, struct packet_state *state)
 	return (flags & (TCP_SYN | TCP_ACK)) != TCP_SYN;
 }
 
-/* More packets in this second than the agent wants. All CPUs share the count, which may therefore
- * be off by a few. */
-INLINE int is_limited(void)
-{
-	u64 second = bpf_ktime_get_ns() / 1000000000;
-	u32 key = 0;
-	struct packet_limit *limit = bpf_map_lookup_elem(&packet_limits, &key);
-
-	if (!limit)
-		return 1;
-	if (limit->second != second) {
-		limit->second = second;
-		limit->passed = 0;
-	}
-	if (limit->passed < limit->rate) {
-		__sync_fetch_and_add(&limit->passed, 1);
-		return 0;
-	}
-	__sync_fetch_and_add(&limit->limited, 1);
-	return 1;
-}
-
 /* A packet that the filter of some rule lets pass. */
 SEC("classifier/report_packet")
 int report_packet(struct packet *packet)
@@ -415,7 +351,7 @@ int report_packet(struct packet *packet)
 
 	if (!state)
 		return TC_ACT_UNSPEC;
-	if (!is_left_out(packet, state) && !is_limited())
+	if (!is_left_out(packet, state) && !is_limited(0, 0))
 		report(packet, state, RECORD_PACKET, PACKET_ROOM);
 	if (state->drops)
 		bpf_tail_call(packet, &packet_programs, PROGRAM_NEXT_DROP);

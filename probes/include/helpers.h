@@ -26,7 +26,9 @@ static long (*bpf_probe_read_user)(void *to, u32 size, const void *from) = (void
 static long (*bpf_probe_read_kernel)(void *to, u32 size, const void *from) = (void *)113;
 static long (*bpf_probe_read_user_str)(void *to, u32 size, const void *from) = (void *)114;
 static long (*bpf_probe_read_kernel_str)(void *to, u32 size, const void *from) = (void *)115;
+static long (*bpf_fib_lookup)(void *packet, void *parameters, u32 size, u32 flags) = (void *)69;
 static u64 (*bpf_skb_cgroup_id)(void *packet) = (void *)79;
+static void *(*bpf_sk_fullsock)(void *sock) = (void *)95;
 static void *(*bpf_get_current_task_btf)(void) = (void *)158;
 static void *(*bpf_task_pt_regs)(void *task) = (void *)175;
 

@@ -24,28 +24,33 @@
 /* gates[]: whether some network_filter is in force. */
 #define GATE_DROPS 31
 
+/* Whose it is, and since when that is known: a process that is younger has only the same number. */
 struct owner {
 	u32 tgid;
-	u32 net_namespace; /* that the socket was made in */
+	u32 net_namespace; /* of the socket */
+	u64 learnt;        /* CLOCK_MONOTONIC in ns */
 };
 
-/* One end of a connection as its own namespace names it. IPv4 stands as ::ffff:a.b.c.d; a socket
- * that takes packets from anyone has zeros for the other end. */
+/*
+ * One end of a connection as its own namespace names it. IPv4 stands as ::ffff:a.b.c.d. A socket
+ * that takes packets from anyone has zeros for the other end, one that takes them at every address
+ * has the zero address of its family for its own.
+ */
 struct flow {
 	u32 net_namespace;
 	u16 protocol;
 	u16 local_port; /* host order, like all ports here */
 	u16 remote_port;
 	u16 reserved;
-	u32 remote[4]; /* network order */
+	u32 local[4]; /* network order */
+	u32 remote[4];
 };
 
-_Static_assert(sizeof(struct flow) == 28, "the agent writes keys of this size");
+_Static_assert(sizeof(struct flow) == 44, "the agent writes keys of this size");
 
 /* By the cookie of the socket. */
-MAP(owners, MAP_LRU_HASH, 8, sizeof(struct owner), 16384);
-/* The thread group of an end. */
-MAP(flows, MAP_LRU_HASH, sizeof(struct flow), 4, 16384);
+MAP(owners, MAP_LRU_HASH, 8, sizeof(struct owner), 32768);
+MAP(flows, MAP_LRU_HASH, sizeof(struct flow), sizeof(struct owner), 16384);
 
 INLINE void set_ipv4(u32 *address, u32 ipv4)
 {
@@ -55,26 +60,41 @@ INLINE void set_ipv4(u32 *address, u32 ipv4)
 	address[3] = ipv4;
 }
 
-INLINE void remember_flow(struct flow *flow, u32 tgid)
+INLINE int is_ipv4(const u32 *address)
 {
-	u32 *known = bpf_map_lookup_elem(&flows, flow);
-
-	if (!known || *known != tgid)
-		bpf_map_update_elem(&flows, flow, &tgid, BPF_ANY);
+	return !address[0] && !address[1] && address[2] == __builtin_bswap32(0xffff);
 }
 
-/* The process at this end: of the connection, else the one that takes whatever comes to the port;
- * 0 when neither is known. */
-INLINE u32 find_flow(struct flow *flow)
+INLINE void remember_flow(struct flow *flow, struct owner *owner)
 {
-	u32 *tgid = bpf_map_lookup_elem(&flows, flow);
+	struct owner *known = bpf_map_lookup_elem(&flows, flow);
 
-	if (tgid)
-		return *tgid;
+	if (!known || known->tgid != owner->tgid)
+		bpf_map_update_elem(&flows, flow, owner, BPF_ANY);
+}
+
+/* The process at exactly this end of this connection. */
+INLINE struct owner *find_connection(struct flow *flow)
+{
+	return bpf_map_lookup_elem(&flows, flow);
+}
+
+/* The process that takes whatever comes to this address and port. */
+INLINE struct owner *find_listener(struct flow *flow)
+{
 	flow->remote_port = 0;
 	flow->remote[0] = flow->remote[1] = flow->remote[2] = flow->remote[3] = 0;
-	tgid = bpf_map_lookup_elem(&flows, flow);
-	return tgid ? *tgid : 0;
+	return bpf_map_lookup_elem(&flows, flow);
+}
+
+/* The process that takes whatever comes to this port, at any address of this host. */
+INLINE struct owner *find_listener_anywhere(struct flow *flow)
+{
+	if (is_ipv4(flow->local))
+		flow->local[3] = 0;
+	else
+		flow->local[0] = flow->local[1] = flow->local[2] = flow->local[3] = 0;
+	return bpf_map_lookup_elem(&flows, flow);
 }
 
 #endif

@@ -179,18 +179,19 @@ struct socket_record {
 
 /*
  * A packet that a classifier saw. Of the header only time, kind, size and tgid are set, and tgid
- * is 0 when no process is known. 96 bytes, then the packet from its link layer on.
+ * is 0 when no process is known. 104 bytes, then the packet from its link layer on.
  */
 struct packet_record {
 	struct record header;
 	u64 cookie;        /* of the socket that sent it; 0 when there is none here */
+	u64 learnt;        /* CLOCK_MONOTONIC in ns: when it became known whose it is */
 	u32 net_namespace; /* that the interface is in */
 	u32 interface;
 	u32 length;        /* of the packet */
 	u16 captured;      /* bytes that follow */
-	u8 egress;         /* 1: out of the interface, 0: into it */
-	u8 reserved;
-	u64 reserved2;
+	u16 segment;       /* payload of each packet that it will be cut into; 0: it stays one */
+	u32 egress;        /* 1: out of the interface, 0: into it */
+	u32 reserved;
 };
 
 _Static_assert(sizeof(struct record) == 64, "HEADER_SIZE");
@@ -202,6 +203,6 @@ _Static_assert(sizeof(struct exit_record) == 88, "EXIT_RECORD_SIZE");
 _Static_assert(sizeof(struct arguments_record) == 80, "ARGUMENTS_RECORD_SIZE");
 _Static_assert(sizeof(struct cgroup_record) == 88, "CGROUP_RECORD_SIZE");
 _Static_assert(sizeof(struct socket_record) == 112, "SOCKET_RECORD_SIZE");
-_Static_assert(sizeof(struct packet_record) == 96, "PACKET_RECORD_SIZE");
+_Static_assert(sizeof(struct packet_record) == 104, "PACKET_RECORD_SIZE");
 
 #endif

@@ -216,8 +216,14 @@ pub const LADDERS: &[Ladder] = &[
     },
 ];
 
-/// Learns whose a socket is when it is made; not the ladder of an event type.
-pub const SOCKETS: HookPlace = required("cgroup/sock_create", "sock_create");
+/// What learns whose sockets are when they are made, used and gone; not the ladder of an event
+/// type.
+pub const SOCKETS: &[HookPlace] = &[
+    required("cgroup/sock_create", "sock_create"),
+    optional("cgroup/sendmsg4", "sendmsg4"),
+    optional("cgroup/sendmsg6", "sendmsg6"),
+    optional("cgroup/sock_release", "sock_release"),
+];
 
 #[cfg(test)]
 mod tests {

@@ -274,9 +274,13 @@ impl Probes {
         if let Err(error) = self.add_packet_programs(setup) {
             warn!("packets cannot be looked at as a whole: {error}");
         }
-        match setup.attach(&ladder::SOCKETS) {
-            Ok(hook) => self.hooks.push(hook),
-            Err(reason) => self.sockets_unseen = reason,
+        for place in ladder::SOCKETS {
+            match setup.attach(place) {
+                Ok(hook) => self.hooks.push(hook),
+                Err(reason) if place.required => self.sockets_unseen = reason,
+                // Owners are learnt less exactly then.
+                Err(_) => {}
+            }
         }
     }
 

@@ -20,12 +20,18 @@ use super::tracefs::{mount_privately, Tracefs};
 const TYPE_SCHED_CLS: u32 = 3;
 const TYPE_TRACEPOINT: u32 = 5;
 const TYPE_CGROUP_SOCK: u32 = 9;
+const TYPE_CGROUP_SOCK_ADDR: u32 = 18;
 const TYPE_RAW_TRACEPOINT: u32 = 17;
 const TYPE_TRACING: u32 = 26;
 /// BPF_TRACE_RAW_TP, the attach type of tp_btf.
 const ATTACH_TRACE_RAW: u32 = 23;
-/// BPF_CGROUP_INET_SOCK_CREATE.
-const ATTACH_SOCK_CREATE: u32 = 2;
+/// Programs on cgroups by what follows `cgroup/`: type and attach type (enum bpf_attach_type).
+const CGROUP: [(&str, u32, u32); 4] = [
+    ("sock_create", TYPE_CGROUP_SOCK, 2),
+    ("sendmsg4", TYPE_CGROUP_SOCK_ADDR, 14),
+    ("sendmsg6", TYPE_CGROUP_SOCK_ADDR, 15),
+    ("sock_release", TYPE_CGROUP_SOCK, 34),
+];
 /// `src_reg` of an instruction whose immediate is a map's descriptor.
 const PSEUDO_MAP_FD: u8 = 1;
 const INSTRUCTION: usize = 8;
@@ -162,7 +168,7 @@ pub fn load(image: &Image, constants: &Constants, tp_btf_id: u32) -> Result<Load
         "raw_tracepoint" => (TYPE_RAW_TRACEPOINT, 0),
         "tp_btf" => (TYPE_TRACING, ATTACH_TRACE_RAW),
         "classifier" => (TYPE_SCHED_CLS, 0),
-        "cgroup" => (TYPE_CGROUP_SOCK, ATTACH_SOCK_CREATE),
+        "cgroup" => cgroup_kind(image.target())?,
         other => return Err(Error::UnknownKind(other.to_string())),
     };
     let mut code = image.code.clone();
@@ -240,7 +246,10 @@ pub fn attach(loaded: Loaded, tracefs: &io::Result<Tracefs>) -> Result<Hook, Err
         }
         "raw_tracepoint" => attach_raw(Some(target), &section, loaded.fd.as_fd())?,
         "tp_btf" => attach_raw(None, &section, loaded.fd.as_fd())?,
-        "cgroup" => attach_to_all_cgroups(&section, loaded.fd.as_fd())?,
+        "cgroup" => {
+            let (_, attach) = cgroup_kind(target)?;
+            attach_to_all_cgroups(&section, loaded.fd.as_fd(), attach)?
+        }
         other => return Err(Error::UnknownKind(other.to_string())),
     };
     Ok(Hook {
@@ -265,8 +274,19 @@ fn attach_raw(
     bpf_sys::raw_tracepoint_open(name.as_deref(), program).map_err(|error| failed(error.into()))
 }
 
+/// Type and attach type of a program on cgroups.
+fn cgroup_kind(target: &str) -> Result<(u32, u32), Error> {
+    let found = CGROUP.iter().find(|(name, ..)| *name == target);
+    let (_, kind, attach) = found.ok_or_else(|| Error::UnknownKind(format!("cgroup/{target}")))?;
+    Ok((*kind, *attach))
+}
+
 /// Attaches a program to the root of the unified hierarchy, so that it runs in every cgroup.
-fn attach_to_all_cgroups(section: &str, program: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
+fn attach_to_all_cgroups(
+    section: &str,
+    program: BorrowedFd<'_>,
+    attach: u32,
+) -> Result<OwnedFd, Error> {
     let failed = |error: io::Error| Error::Attach {
         section: section.to_string(),
         error,
@@ -277,8 +297,7 @@ fn attach_to_all_cgroups(section: &str, program: BorrowedFd<'_>) -> Result<Owned
     }
     let mount = mount_privately(c"cgroup2").map_err(failed)?;
     let root = File::open(format!("/proc/self/fd/{}", mount.as_raw_fd())).map_err(failed)?;
-    bpf_sys::link_create(program, root.as_fd(), ATTACH_SOCK_CREATE)
-        .map_err(|error| failed(error.into()))
+    bpf_sys::link_create(program, root.as_fd(), attach).map_err(|error| failed(error.into()))
 }
 
 /// Whether the root that a mount shows is that of the host (PROC_CGROUP_INIT_INO of

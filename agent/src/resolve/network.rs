@@ -5,9 +5,8 @@
 //! mostly seen where it was sent or will be seen where it arrives; such copies without a process
 //! are told from packets of unknown processes by a short memory of what went by, and counted.
 
-use std::collections::hash_map::DefaultHasher;
-use std::collections::VecDeque;
-use std::hash::{Hash, Hasher};
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -15,15 +14,24 @@ use super::names::Hostnames;
 use super::ranges::PrivateRanges;
 use super::{stand_in, Resolver};
 use crate::event::model::{Body, Event, Network, Seen, Socket};
+use crate::event::process::Process;
 use crate::event::types::EventType;
 use crate::event::wire::{self, Header, Identity, Kind};
 use crate::packet::headers::{self, Headers, Parsed};
 use crate::packet::{dns, imds, tls};
 
-/// Messages that are remembered to know their copies by.
-const REMEMBERED: usize = 1_024;
+/// Messages that are remembered, to know their copies by and answers by their questions.
+const REMEMBERED: usize = 4_096;
 /// How long after a message another one that is alike counts as its copy, in nanoseconds.
 const COPY: u64 = 1_000_000_000;
+/// How long a question waits for its answer.
+const ANSWER: u64 = 5_000_000_000;
+/// The port of name servers.
+const NAME_SERVER: u16 = 53;
+/// Messages of one packet that are read: the kernel cuts large ones into at most so many.
+const MOST_SEGMENTS: usize = 64;
+/// By how much the clocks of processes and packets may differ, in nanoseconds.
+const SLACK: u64 = 100_000_000;
 const TCP: u16 = libc::IPPROTO_TCP as u16;
 
 /// What is needed to make events of packets and addresses.
@@ -39,7 +47,13 @@ pub struct NetworkState {
     pub copies: u64,
     /// Packets on the port of name servers that were none of their messages.
     pub malformed: u64,
-    recent: VecDeque<(u64, u64)>,
+    /// Messages of packets that are cut later and did not fit into the record.
+    pub unread: u64,
+    /// Packets of a process that is younger than what is known of their socket.
+    pub outlived: u64,
+    hasher: RandomState,
+    /// When messages came, by what they are.
+    recent: HashMap<u64, u64>,
     waiting: VecDeque<Event>,
 }
 
@@ -52,7 +66,10 @@ impl NetworkState {
             unattributed: 0,
             copies: 0,
             malformed: 0,
-            recent: VecDeque::new(),
+            unread: 0,
+            outlived: 0,
+            hasher: RandomState::new(),
+            recent: HashMap::new(),
             waiting: VecDeque::new(),
         }
     }
@@ -68,19 +85,51 @@ impl NetworkState {
 
     /// Remembers a message of a name server; whether one like it came a moment ago.
     fn is_copy(&mut self, message: &dns::Message, protocol: u16, now: u64) -> bool {
-        let mut hasher = DefaultHasher::new();
-        (message.id, message.is_response, protocol, message.kind).hash(&mut hasher);
-        message.name.hash(&mut hasher);
-        let key = hasher.finish();
-        let known = self
-            .recent
-            .iter()
-            .any(|(other, at)| *other == key && now.saturating_sub(*at) < COPY);
-        if self.recent.len() == REMEMBERED {
-            self.recent.pop_front();
+        let contents = (&message.addresses, &message.aliases, message.code);
+        let key = self.key(message, (message.is_response, protocol, contents));
+        self.came_within(key, COPY, now)
+    }
+
+    /// Takes the names of an answer to a question that was seen. Anybody may send what looks like
+    /// an answer; only who is allowed to use its port can send it from there.
+    fn learn_names(&mut self, headers: &Headers, message: &dns::Message, now: u64) {
+        let question = |port: u16, network: &NetworkState| network.key(message, port);
+        if !message.is_response {
+            let key = question(headers.source_port, self);
+            self.came_within(key, ANSWER, now);
+            return;
         }
-        self.recent.push_back((key, now));
-        known
+        let key = question(headers.destination_port, self);
+        let asked = self.recent.get(&key);
+        let is_asked = asked.is_some_and(|asked| now.saturating_sub(*asked) < ANSWER);
+        if is_asked && headers.source_port == NAME_SERVER {
+            self.hostnames.note(message);
+        }
+    }
+
+    fn key(&self, message: &dns::Message, more: impl Hash) -> u64 {
+        let question = (message.id, &message.name, message.kind);
+        self.hasher.hash_one((question, more))
+    }
+
+    /// Remembers that something came now; whether it came before, not longer ago than that.
+    fn came_within(&mut self, key: u64, age: u64, now: u64) -> bool {
+        if self.recent.len() >= REMEMBERED {
+            self.recent.retain(|_, at| now.saturating_sub(*at) < COPY);
+            if self.recent.len() >= REMEMBERED {
+                self.recent.clear();
+            }
+        }
+        let before = self.recent.insert(key, now);
+        before.is_some_and(|before| now.saturating_sub(before) < age)
+    }
+}
+
+/// The payloads of the packets that this one will be cut into, as far as they were captured.
+fn segments<'a>(record: &wire::Packet<'_>, payload: &'a [u8]) -> Vec<&'a [u8]> {
+    match usize::from(record.segment) {
+        0 => vec![payload],
+        size => payload.chunks(size).take(MOST_SEGMENTS).collect(),
     }
 }
 
@@ -122,7 +171,7 @@ impl Resolver {
                 let message = imds::Message::parse(parsed.payload)?;
                 let network = Box::new(self.seen_on(record, &parsed.headers));
                 let body = Body::Imds(network, Box::new(message));
-                Some(self.packet_event(header, EventType::Imds, body))
+                Some(self.packet_event(header, record, EventType::Imds, body))
             }
             _ => {
                 let network = Box::new(self.seen_on(record, &parsed.headers));
@@ -131,7 +180,7 @@ impl Resolver {
                     tls_version: tls::version(parsed.payload),
                 });
                 let body = Body::Packet(network, seen);
-                Some(self.packet_event(header, EventType::Packet, body))
+                Some(self.packet_event(header, record, EventType::Packet, body))
             }
         }
     }
@@ -149,8 +198,16 @@ impl Resolver {
         }
         let messages = match parsed.headers.l4_protocol {
             TCP => dns::messages_of_stream(parsed.payload),
-            _ => vec![dns::Message::parse(parsed.payload)],
+            _ => {
+                let segments = segments(record, parsed.payload).into_iter();
+                segments.map(dns::Message::parse).collect()
+            }
         };
+        if record.segment > 0 && parsed.headers.l4_protocol != TCP {
+            let missing = (record.length as usize).saturating_sub(record.data.len());
+            let missing = missing.div_ceil(record.segment.into());
+            self.network.unread += u64::try_from(missing).unwrap_or(u64::MAX);
+        }
         for message in messages {
             let event = match message {
                 Some(message) => self.message(header, record, &parsed.headers, message),
@@ -168,7 +225,8 @@ impl Resolver {
         headers: &Headers,
         message: dns::Message,
     ) -> Option<Event> {
-        self.network.hostnames.note(&message);
+        self.network
+            .learn_names(headers, &message, header.timestamp);
         let protocol = headers.l4_protocol;
         let is_copy = self.network.is_copy(&message, protocol, header.timestamp);
         if is_copy && header.tgid == 0 {
@@ -177,7 +235,7 @@ impl Resolver {
         }
         let network = Box::new(self.seen_on(record, headers));
         let body = Body::Dns(network, Box::new(message));
-        Some(self.packet_event(header, EventType::Dns, body))
+        Some(self.packet_event(header, record, EventType::Dns, body))
     }
 
     fn malformed(
@@ -189,7 +247,16 @@ impl Resolver {
         self.network.malformed += 1;
         let network = Box::new(self.seen_on(record, headers));
         let body = Body::FailedDns(network);
-        Some(self.packet_event(header, EventType::FailedDns, body))
+        Some(self.packet_event(header, record, EventType::FailedDns, body))
+    }
+
+    /// Whether a process began after it was learnt whose the socket is: then another one had its
+    /// number.
+    fn is_younger(&mut self, process: &Process, learnt: u64) -> bool {
+        let learnt = self.clock.from_monotonic(learnt).saturating_add(SLACK);
+        let is_younger = process.info.fork_time > learnt;
+        self.network.outlived += u64::from(is_younger);
+        is_younger
     }
 
     /// Where the packet was seen; the name of the interface is filled in by who knows it.
@@ -207,11 +274,18 @@ impl Resolver {
     }
 
     /// An event of the process at this end, which is not the one that ran when it was seen.
-    fn packet_event(&mut self, header: &Header, kind: EventType, body: Body) -> Event {
+    fn packet_event(
+        &mut self,
+        header: &Header,
+        record: &wire::Packet<'_>,
+        kind: EventType,
+        body: Body,
+    ) -> Event {
         let process = match header.tgid {
             0 => None,
             tgid => self.known(tgid, header.timestamp),
         };
+        let process = process.filter(|process| !self.is_younger(process, record.learnt));
         let unknown = process.is_none();
         if unknown {
             self.network.unattributed += 1;

@@ -1,20 +1,23 @@
 //! The sockets that were there before the probes: who holds which, from /proc.
 //!
 //! `/proc/<pid>/net` says which inode of a socket has which addresses, `/proc/<pid>/fd` who holds
-//! it (proc_pid_net(5), proc_pid_fd(5)). Read once, at start; bounded by the number of descriptors
-//! that are looked at and the bytes of each table.
+//! it (proc_pid_net(5), proc_pid_fd(5)). Read once, at start; bounded in time, in the descriptors of
+//! a process that are looked at and in the bytes of each table.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::event::wire::Flow;
 use crate::sys::files::read_limited;
 
-/// Descriptors that are looked at.
-const MOST_DESCRIPTORS: usize = 65_536;
+/// How long this may take.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// Descriptors of one process that are looked at.
+const MOST_DESCRIPTORS: usize = 4_096;
 /// Bytes of one table: some 25,000 sockets.
 const LONGEST_TABLE: usize = 4 << 20;
 const TABLES: [(&str, i32); 4] = [
@@ -25,32 +28,47 @@ const TABLES: [(&str, i32); 4] = [
 ];
 
 /// Calls `found` for every end of a TCP or UDP connection and the process that holds its socket.
-/// Of several holders the one with the highest number is told last.
-pub fn walk(found: &mut dyn FnMut(&Flow, u32)) {
-    let pids: Vec<u32> = entries("/proc").collect();
-    let mut namespaces: BTreeMap<u64, HashMap<u64, Flow>> = BTreeMap::new();
-    let mut left = MOST_DESCRIPTORS;
+/// Of several holders the youngest is told first: who was handed a socket rather than who made it.
+/// Returns whether everything was looked at.
+pub fn walk(found: &mut dyn FnMut(&Flow, u32)) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    let mut pids: Vec<u32> = entries("/proc").collect();
+    pids.sort_unstable_by(|one, other| other.cmp(one));
+    let mut namespaces: BTreeMap<u64, HashMap<u64, Vec<Flow>>> = BTreeMap::new();
+    let mut is_whole = true;
     for pid in pids {
+        if Instant::now() >= deadline {
+            return false;
+        }
         let Ok(namespace) = fs::metadata(format!("/proc/{pid}/ns/net")) else {
             continue;
         };
         let sockets = namespaces
             .entry(namespace.ino())
             .or_insert_with(|| read_tables(pid, namespace.ino()));
-        if sockets.is_empty() {
-            continue;
-        }
-        for descriptor in entries(&format!("/proc/{pid}/fd")) {
-            if left == 0 {
-                return;
-            }
-            left -= 1;
-            let inode = socket_inode(&format!("/proc/{pid}/fd/{descriptor}"));
-            if let Some(flow) = inode.and_then(|inode| sockets.get(&inode)) {
-                found(flow, pid);
-            }
+        if !sockets.is_empty() {
+            is_whole &= look_into(pid, sockets, found);
         }
     }
+    is_whole
+}
+
+/// Tells of the sockets that a process holds; whether all of its descriptors were looked at.
+fn look_into(
+    pid: u32,
+    sockets: &HashMap<u64, Vec<Flow>>,
+    found: &mut dyn FnMut(&Flow, u32),
+) -> bool {
+    let mut descriptors = entries(&format!("/proc/{pid}/fd"));
+    for descriptor in descriptors.by_ref().take(MOST_DESCRIPTORS) {
+        let inode = socket_inode(&format!("/proc/{pid}/fd/{descriptor}"));
+        let flows = inode.and_then(|inode| sockets.get(&inode));
+        flows
+            .into_iter()
+            .flatten()
+            .for_each(|flow| found(flow, pid));
+    }
+    descriptors.next().is_none()
 }
 
 /// The numbers among the names in a directory.
@@ -67,8 +85,8 @@ fn socket_inode(path: &str) -> Option<u64> {
 }
 
 /// The sockets of the namespace that a process is in, by inode.
-fn read_tables(pid: u32, namespace: u64) -> HashMap<u64, Flow> {
-    let mut sockets = HashMap::new();
+fn read_tables(pid: u32, namespace: u64) -> HashMap<u64, Vec<Flow>> {
+    let mut sockets: HashMap<u64, Vec<Flow>> = HashMap::new();
     let Ok(namespace) = u32::try_from(namespace) else {
         return sockets;
     };
@@ -76,16 +94,21 @@ fn read_tables(pid: u32, namespace: u64) -> HashMap<u64, Flow> {
         let path = format!("/proc/{pid}/net/{table}");
         let bytes = read_limited(Path::new(&path), LONGEST_TABLE).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
-        sockets.extend(text.lines().skip(1).filter_map(|line| {
-            let (inode, local, remote) = parse(line)?;
+        for (inode, local, remote) in text.lines().skip(1).filter_map(parse) {
             let flow = Flow {
                 net_namespace: namespace,
                 protocol: protocol as u16,
-                local_port: local.port(),
+                local,
                 remote: (remote.port() != 0).then_some(remote),
             };
-            Some((inode, flow))
-        }));
+            let flows = sockets.entry(inode).or_default();
+            flows.push(flow);
+            // It takes IPv4, too, unless it was told not to, which the table does not show.
+            if flow.remote.is_none() && local.ip() == Ipv6Addr::UNSPECIFIED {
+                let local = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), local.port());
+                flows.push(Flow { local, ..flow });
+            }
+        }
     }
     sockets
 }
@@ -156,17 +179,12 @@ mod tests {
         let mut all = Vec::new();
         walk(&mut |flow, pid| {
             if pid == std::process::id() {
-                all.push((flow.protocol, flow.local_port, flow.remote));
+                all.push((flow.protocol, flow.local, flow.remote));
             }
         });
-        let port = |address: SocketAddr| address.port();
-        let listening = (6, port(listener.local_addr().unwrap()), None);
-        let connected = (
-            6,
-            port(client.local_addr().unwrap()),
-            Some(listener.local_addr().unwrap()),
-        );
-        let bound = (17, port(udp.local_addr().unwrap()), None);
+        let listening = (6, listener.local_addr().unwrap(), None);
+        let connected = (6, client.local_addr().unwrap(), Some(listening.1));
+        let bound = (17, udp.local_addr().unwrap(), None);
         for wanted in [listening, connected, bound] {
             assert!(all.contains(&wanted), "{wanted:?} in {all:?}");
         }

@@ -123,13 +123,15 @@ impl<'a> Raw<'a> {
     }
 
     fn packet(&self) -> Result<Packet<'a>, Error> {
-        let captured = self.u16(84)?;
+        let captured = self.u16(92)?;
         Ok(Packet {
             cookie: self.u64(64)?,
-            net_namespace: self.u32(72)?,
-            interface: self.u32(76)?,
-            length: self.u32(80)?,
-            egress: self.array::<1>(86)? != [0],
+            learnt: self.u64(72)?,
+            net_namespace: self.u32(80)?,
+            interface: self.u32(84)?,
+            length: self.u32(88)?,
+            segment: self.u16(94)?,
+            egress: self.u32(96)? != 0,
             data: self.bytes(PACKET_RECORD_SIZE, captured.into())?,
         })
     }

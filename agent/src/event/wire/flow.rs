@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Size in bytes of `struct flow`.
-const KEY: usize = 28;
+pub const FLOW_SIZE: usize = 44;
 
 /// One end of a connection as its own network namespace names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,29 +13,35 @@ pub struct Flow {
     pub net_namespace: u32,
     /// `IPPROTO_TCP` or `IPPROTO_UDP`.
     pub protocol: u16,
-    /// Port of this end.
-    pub local_port: u16,
+    /// This end; its address is unspecified for a socket that takes packets at every one.
+    pub local: SocketAddr,
     /// The other end; `None` for a socket that takes packets from anyone.
     pub remote: Option<SocketAddr>,
 }
 
 impl Flow {
     /// The bytes of `struct flow`.
-    pub fn key(&self) -> [u8; KEY] {
+    pub fn key(&self) -> [u8; FLOW_SIZE] {
         let port = self.remote.map_or(0, |remote| remote.port());
-        let address = match self.remote.map(|remote| remote.ip()) {
-            Some(IpAddr::V4(address)) => address.to_ipv6_mapped(),
-            Some(IpAddr::V6(address)) => address,
-            None => Ipv6Addr::UNSPECIFIED,
-        };
-        let mut key = [0; KEY];
-        let ports = [self.protocol, self.local_port, port, 0];
+        let remote = self.remote.map(|remote| mapped(remote.ip()));
+        let ports = [self.protocol, self.local.port(), port, 0];
         let parts = self.net_namespace.to_le_bytes().into_iter();
         let parts = parts.chain(ports.into_iter().flat_map(u16::to_le_bytes));
-        for (to, from) in key.iter_mut().zip(parts.chain(address.octets())) {
+        let parts = parts.chain(mapped(self.local.ip()).octets());
+        let parts = parts.chain(remote.unwrap_or(Ipv6Addr::UNSPECIFIED).octets());
+        let mut key = [0; FLOW_SIZE];
+        for (to, from) in key.iter_mut().zip(parts) {
             *to = from;
         }
         key
+    }
+}
+
+/// IPv4 as ::ffff:a.b.c.d.
+fn mapped(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
     }
 }
 
@@ -48,16 +54,18 @@ mod tests {
         let flow = Flow {
             net_namespace: 0x0102_0304,
             protocol: 17,
-            local_port: 0x1122,
+            local: "10.0.0.2:4386".parse().unwrap(),
             remote: Some("10.0.0.1:53".parse().unwrap()),
         };
-        let address = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1];
+        let address = |last| [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, last];
         let start = [4, 3, 2, 1, 17, 0, 0x22, 0x11, 53, 0, 0, 0];
-        assert_eq!(flow.key().to_vec(), [&start[..], &address].concat());
+        let expected = [&start[..], &address(2), &address(1)].concat();
+        assert_eq!(flow.key().to_vec(), expected);
         let anyone = Flow {
+            local: "[::]:53".parse().unwrap(),
             remote: None,
             ..flow
         };
-        assert_eq!(anyone.key()[8..], [0; 20]);
+        assert_eq!(anyone.key()[8..], [0; 36]);
     }
 }

@@ -32,7 +32,7 @@ pub const CGROUP_RECORD_SIZE: usize = 88;
 /// Size in bytes of `struct socket_record`.
 pub const SOCKET_RECORD_SIZE: usize = 112;
 /// Size in bytes of `struct packet_record` before the packet.
-pub const PACKET_RECORD_SIZE: usize = 96;
+pub const PACKET_RECORD_SIZE: usize = 104;
 /// Number of record kinds that the counters of the probes have room for.
 pub const KINDS: usize = 32;
 
@@ -387,12 +387,16 @@ pub struct Socket {
 pub struct Packet<'a> {
     /// Number of the socket that sent it; 0 when there is none on this host.
     pub cookie: u64,
+    /// `CLOCK_MONOTONIC` in nanoseconds, when it became known whose it is; 0 when it is not.
+    pub learnt: u64,
     /// Inode of the network namespace that the interface is in.
     pub net_namespace: u32,
     /// Index of the interface.
     pub interface: u32,
     /// Bytes of the packet.
     pub length: u32,
+    /// Bytes of payload of each of the packets that it will be cut into; 0 when it stays one.
+    pub segment: u16,
     /// Out of the interface, rather than into it.
     pub egress: bool,
     /// The beginning of the packet, from its link layer on.

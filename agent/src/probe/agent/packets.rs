@@ -12,7 +12,7 @@ use crate::kernel::PacketPrograms;
 use crate::probe::network::Network;
 use crate::probe::packets::Packets;
 use crate::probe::unix_now;
-use crate::resolve;
+use crate::resolve::{self, clock::monotonic_now};
 
 impl Agent {
     /// Begins to watch packets, where that is wanted. What does not work is a sentence in `status`:
@@ -43,13 +43,20 @@ impl Agent {
     }
 
     /// Tells the kernel whose the sockets are that were there before.
-    fn find_sockets(&self) {
+    fn find_sockets(&mut self) {
+        // What the probes learn meanwhile is newer than what is read here, and stays.
+        if let Err(error) = self.probes.filters().learn_flows(true) {
+            self.note_problem(format!("packets will have no process: {error}"));
+        }
         let flows = self.probes.flows();
-        resolve::sockets::walk(&mut |flow, pid| {
-            if let Err(error) = flows.add(flow, pid) {
-                warn!("the process of a socket cannot be noted: {error}");
-            }
+        let now = monotonic_now();
+        let mut left = 0_u32;
+        let is_whole = resolve::sockets::walk(&mut |flow, pid| {
+            left += u32::from(flows.add(flow, pid, now).is_err());
         });
+        if !is_whole || left > 0 {
+            warn!("not every socket that was there before could be looked at; packets of some have no process");
+        }
     }
 
     /// Lets the kernel report the packets that the rules can match.
@@ -96,6 +103,8 @@ impl Agent {
             "without_process": seen.unattributed,
             "copies": seen.copies,
             "failed_dns": seen.malformed,
+            "unread_dns": seen.unread,
+            "outlived_sockets": seen.outlived,
             "hostnames": seen.hostnames.count(),
         })
     }
