@@ -6,7 +6,10 @@ use super::*;
 use crate::event::process::ProcessInfo;
 use crate::event::testing::{event, file_event};
 use crate::event::wire::Identity;
+use crate::event::Fields;
 use crate::event::{EventType, Image};
+use crate::policy::{Host, Options, RuleSet, Source};
+use crate::probe::actions::{Actions, Moment};
 use crate::resolve::snapshot::ProcessSnapshot;
 
 /// A child that waits until it is killed.
@@ -306,4 +309,52 @@ fn what_the_kernel_refuses_takes_no_place() {
     );
     let drops = programs.drops_of(Scope::Process(second.pid()));
     assert_eq!(drops.count_ones(), 1);
+}
+
+fn rules(expression: &str) -> RuleSet {
+    let text = format!(
+        "rules:\n  - id: r\n    expression: {expression}\n    actions:\n      - network_filter: \
+         {{filter: tcp, policy: drop, scope: process}}\n"
+    );
+    let source = Source {
+        name: "x.policy".to_owned(),
+        kind: "file",
+        text: text.into_bytes(),
+    };
+    let options = Options {
+        host: Host::default(),
+        events: vec!["exec"],
+        enforcement_disabled: false,
+        enforcement_sources: Vec::new(),
+    };
+    RuleSet::load(&[source], &options, &Fields)
+}
+
+#[test]
+fn filters_go_with_enforcement_and_with_a_rule_that_is_narrowed() {
+    let sleeper = Sleeper::start();
+    let mut actions = Actions::new(&Settings::empty(true));
+    actions.use_packet_programs(Ok(Rc::new(PacketPrograms::testing(8))));
+    let event = sleeper.event(5);
+    let processes = ProcessCache::new(10);
+    let moment = Moment {
+        processes: &processes,
+        protected: &[],
+        now: 1,
+        unix_now: 1,
+    };
+    let (broad, narrow) = (rules("exec.pid > 1"), rules("exec.pid > 2"));
+    let enforce = |actions: &mut Actions| {
+        actions.set_enforcement(true);
+        actions.enforce(&broad.rules("exec")[0], &event, &event, &moment);
+        assert_eq!(actions.drops(), (1, 1));
+    };
+    enforce(&mut actions);
+    actions.follow(&rules("exec.pid > 1"));
+    assert_eq!(actions.drops(), (1, 1));
+    actions.follow(&narrow);
+    assert_eq!(actions.drops(), (0, 0));
+    enforce(&mut actions);
+    actions.set_enforcement(false);
+    assert_eq!(actions.drops(), (0, 0));
 }
