@@ -28,7 +28,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::PathBuf;
 
 use bpf_sys::MapHandle;
-use log::warn;
 
 pub use counters::{Counters, Counts};
 pub use filter::{Filters, Gate, Nobody};
@@ -139,6 +138,8 @@ pub struct Probes {
     refusals: Refusals,
     /// Why the makers of sockets are not learnt from the start; empty when they are.
     sockets_unseen: String,
+    /// Why packets cannot be looked at behind their classifier; empty when they can.
+    packets_unseen: String,
     filters: Filters,
     flows: Flows,
     ignored: MapHandle,
@@ -167,6 +168,7 @@ impl Probes {
             rungs: Vec::new(),
             refusals: Refusals::default(),
             sockets_unseen: String::new(),
+            packets_unseen: String::new(),
             filters: Filters::new(named("gates")?, named("open_names")?),
             flows: Flows(named("flows")?),
             ignored: named("ignored")?,
@@ -266,13 +268,19 @@ impl Probes {
         &self.sockets_unseen
     }
 
+    /// Why no packet is reported as a whole and none dropped, whatever the rules say; empty when
+    /// the programs for that are in their places. [`PacketPrograms`] are of no use without.
+    pub fn packets_unseen(&self) -> &str {
+        &self.packets_unseen
+    }
+
     /// Learns whose each new socket is, when packets are watched.
     fn watch_sockets(&mut self, setup: &Setup<'_>) {
         if setup.options.packets.is_none() {
             return;
         }
         if let Err(error) = self.add_packet_programs(setup) {
-            warn!("packets cannot be looked at as a whole: {error}");
+            self.packets_unseen = error.to_string();
         }
         for place in ladder::SOCKETS {
             match setup.attach(place) {

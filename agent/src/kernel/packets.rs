@@ -2,11 +2,13 @@
 //! (probes/network.c).
 //!
 //! Filters enter as instructions that end in a tail call to one of the places here; which
-//! expression they stand for is not known here. When this process ends the kernel empties the
-//! table, and packets pass.
+//! expression they stand for is not known here. A place is filled again, never emptied: the kernel
+//! may wait for all of its readers (`synchronize_rcu`) when it takes a program out, and a drop that
+//! no scope names is not asked. When this process ends the kernel empties the table, and packets
+//! pass.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use bpf_sys::{LoadError, MapHandle, ProgramLoad};
 
@@ -69,8 +71,6 @@ pub struct PacketPrograms {
     limits: MapHandle,
     drops: MapHandle,
     gates: GateMap,
-    /// One bit for each drop.
-    in_force: u64,
 }
 
 impl PacketPrograms {
@@ -81,13 +81,12 @@ impl PacketPrograms {
             limits: super::named("packet_limits")?,
             drops: super::named("drops")?,
             gates: GateMap(super::named("gates")?),
-            in_force: 0,
         })
     }
 
     /// The descriptor that instructions name the table by.
-    pub fn descriptor(&self) -> Option<i32> {
-        bpf_sys::map_fd("packet_programs")
+    pub fn descriptor(&self) -> i32 {
+        self.programs.as_fd().as_raw_fd()
     }
 
     pub(super) fn put(&self, place: u32, program: &OwnedFd) -> Result<(), Error> {
@@ -96,32 +95,25 @@ impl PacketPrograms {
         result.map_err(|error| Error::Map("packet_programs", error))
     }
 
-    /// Reports the packets that these instructions let pass, or, without any, none.
-    pub fn set_filters(&self, code: Option<&[u8]>) -> Result<(), Error> {
+    /// Reports the packets that these instructions let pass.
+    pub fn set_filters(&self, code: &[u8]) -> Result<(), Error> {
         self.set(FILTERS, code)
     }
 
-    /// Lets these instructions decide over the packets of a drop, or removes it. `place` is below
-    /// [`DROPS`].
-    pub fn set_drop(&mut self, place: u32, code: Option<&[u8]>) -> Result<(), Error> {
-        self.set(FIRST_DROP + place, code)?;
-        let bit = 1_u64.checked_shl(place).unwrap_or(0);
-        match code {
-            Some(_) => self.in_force |= bit,
-            None => self.in_force &= !bit,
-        }
-        self.gates.look_for_drops(self.in_force != 0)
+    /// Lets these instructions decide over the packets of a drop. `place` is below [`DROPS`].
+    pub fn set_drop(&self, place: u32, code: &[u8]) -> Result<(), Error> {
+        self.set(FIRST_DROP.saturating_add(place), code)
     }
 
-    fn set(&self, place: u32, code: Option<&[u8]>) -> Result<(), Error> {
-        let Some(code) = code else {
-            // It may have been empty.
-            let _ = self.programs.delete(&place.to_le_bytes());
-            return Ok(());
-        };
+    fn set(&self, place: u32, code: &[u8]) -> Result<(), Error> {
         let program =
             load(code).map_err(|error| Error::Program(super::program::Error::Refused(error)))?;
         self.put(place, &program)
+    }
+
+    /// Lets classifiers look for drops, or not: for whom there are none that is wasted time.
+    pub fn look_for_drops(&self, wanted: bool) -> Result<(), Error> {
+        self.gates.look_for_drops(wanted)
     }
 
     /// Says which drops, one bit for each, are about the packets of this scope.
@@ -134,20 +126,34 @@ impl PacketPrograms {
         result.map_err(|error| Error::Map("drops", error))
     }
 
-    /// How many packets may be reported in a second.
+    /// How many packets may be reported in a second. What was counted so far stays.
     pub fn set_rate(&self, rate: u64) -> Result<(), Error> {
-        let mut value = [0; LIMIT];
-        for (to, from) in value.iter_mut().zip(rate.to_le_bytes()) {
+        self.write_rate(rate)
+            .map_err(|error| Error::Map("packet_limits", error))
+    }
+
+    /// The kernel counts in the same value: it is written only when the rate is another.
+    fn write_rate(&self, rate: u64) -> io::Result<()> {
+        let mut value = self.limit()?;
+        let wanted = rate.to_le_bytes();
+        if value.starts_with(&wanted) {
+            return Ok(());
+        }
+        for (to, from) in value.iter_mut().zip(wanted) {
             *to = from;
         }
-        let result = self.limits.update(&0u32.to_le_bytes(), &value, 0);
-        result.map_err(|error| Error::Map("packet_limits", error))
+        self.limits.update(&0u32.to_le_bytes(), &value, 0)
+    }
+
+    fn limit(&self) -> io::Result<[u8; LIMIT]> {
+        let mut value = [0; LIMIT];
+        self.limits.lookup(&0u32.to_le_bytes(), &mut value)?;
+        Ok(value)
     }
 
     /// What became of packets so far.
     pub fn counts(&self) -> io::Result<PacketCounts> {
-        let mut value = [0; LIMIT];
-        self.limits.lookup(&0u32.to_le_bytes(), &mut value)?;
+        let value = self.limit()?;
         let number = |at: usize| {
             let bytes = value.get(at..).and_then(|rest| rest.first_chunk::<8>());
             bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
@@ -156,6 +162,57 @@ impl PacketPrograms {
             limited: number(24),
             dropped: number(32),
         })
+    }
+}
+
+/// The tables on their own, on the running kernel. This needs root.
+#[cfg(test)]
+impl PacketPrograms {
+    /// Empty tables, of which that of scopes takes so many.
+    pub(crate) fn testing(scopes: u32) -> PacketPrograms {
+        use bpf_sys::{create_map, map_kind, MapSpec};
+        let make = |kind, key_size, value_size, max_entries| {
+            let map = create_map(&MapSpec {
+                kind,
+                key_size,
+                value_size,
+                max_entries,
+                flags: 0,
+                name: "packet_tests",
+            });
+            MapHandle::new(map.unwrap()).unwrap()
+        };
+        PacketPrograms {
+            programs: make(map_kind::PROG_ARRAY, 4, 4, FIRST_DROP + DROPS as u32),
+            limits: make(map_kind::ARRAY, 4, LIMIT as u32, 1),
+            drops: make(map_kind::HASH, 16, 8, scopes),
+            gates: GateMap(make(map_kind::ARRAY, 4, 8, 32)),
+        }
+    }
+
+    /// The drops of a scope, as the kernel has them.
+    pub(crate) fn drops_of(&self, scope: Scope) -> u64 {
+        let mut drops = [0; 8];
+        self.drops.lookup(&scope.key(), &mut drops).unwrap();
+        u64::from_le_bytes(drops)
+    }
+
+    /// Whether classifiers look for drops.
+    pub(crate) fn looks_for_drops(&self) -> bool {
+        let mut gate = [0; 8];
+        self.gates
+            .0
+            .lookup(&31u32.to_le_bytes(), &mut gate)
+            .unwrap();
+        gate != [0; 8]
+    }
+
+    /// Whether some filter decides which packets are reported.
+    pub(crate) fn has_filters(&self) -> bool {
+        let mut id = [0; 4];
+        self.programs
+            .lookup(&FILTERS.to_le_bytes(), &mut id)
+            .unwrap()
     }
 }
 
@@ -182,5 +239,23 @@ mod tests {
         let cgroup = Scope::Cgroup(0x0102_0304_0506_0708).key();
         assert_eq!(cgroup[..8], [2, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(cgroup[8..], [8, 7, 6, 5, 4, 3, 2, 1]);
+    }
+
+    #[test]
+    fn what_was_counted_outlives_another_rate() {
+        let programs = PacketPrograms::testing(1);
+        programs.set_rate(500).unwrap();
+        let mut value = programs.limit().unwrap();
+        assert_eq!(value[..8], 500u64.to_le_bytes());
+        value[24] = 7;
+        value[32] = 9;
+        let key = 0u32.to_le_bytes();
+        programs.limits.update(&key, &value, 0).unwrap();
+        for rate in [500, 3] {
+            programs.set_rate(rate).unwrap();
+            let counts = programs.counts().unwrap();
+            assert_eq!((counts.limited, counts.dropped), (7, 9));
+        }
+        assert_eq!(programs.limit().unwrap()[..8], 3u64.to_le_bytes());
     }
 }

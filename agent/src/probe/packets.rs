@@ -3,7 +3,8 @@
 //!
 //! The pcap expressions of `packet.filter` are compiled into one program of the kernel, so that
 //! only packets that some rule can match are copied; which of the expressions it was is found out
-//! here, over the copy.
+//! here, over the copy. What the kernel does not take (too many or too long expressions) is judged
+//! here alone, over as many packets as the limiter lets pass.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +29,13 @@ pub(super) struct Packets {
     nobody: Nobody,
     rate: u64,
     filters: Vec<(String, Filter)>,
-    /// Why the kernel reports no packets although rules want them; empty when it does.
+    /// The kernel reports only packets that one of the filters lets pass.
+    are_picked: bool,
+    /// Packets that the kernel's filters let pass and none here: what decides lies behind the bytes
+    /// that are captured, or the rules have changed since.
+    unmatched: u64,
+    /// Why the kernel reports no packets although rules want them, or does not pick them; empty
+    /// when it does.
     problem: String,
 }
 
@@ -53,57 +60,86 @@ impl Packets {
         }
     }
 
+    /// Notes why no packet will ever be reported.
+    pub(super) fn give_up(&mut self, sentence: &str) {
+        self.problem = sentence.to_owned();
+    }
+
     /// Follows the rules that run from now on.
     pub(super) fn follow(&mut self, rules: &RuleSet, programs: &PacketPrograms, gates: &Filters) {
-        let list = rules.rules(EVENT);
+        let wants = !rules.rules(EVENT).is_empty();
         self.filters = compiled(rules);
         self.problem.clear();
-        let result = match list.is_empty() {
-            true => Ok(()),
-            false => self.install(rules, programs),
+        let installed = match wants {
+            true => self.install(needed(rules).as_ref(), programs),
+            false => Ok(()),
         };
-        if let Err(sentence) = result {
+        if let Err(sentence) = &installed {
             warn!("rules on packets see none: {sentence}");
-            self.problem = sentence;
+            self.problem.clone_from(sentence);
         }
-        let open = !list.is_empty() && self.problem.is_empty();
-        if let Err(error) = gates.set_packets(open, self.nobody) {
+        if let Err(error) = gates.set_packets(wants && installed.is_ok(), self.nobody) {
             warn!("{error}");
         }
     }
 
-    fn install(&self, rules: &RuleSet, programs: &PacketPrograms) -> Result<(), String> {
-        let everything = Filter::parse("").map_err(|error| error.to_string())?;
-        let filters: Vec<&Filter> = match needed(rules) {
-            Some(needed) => {
-                let filters = self.filters.iter();
-                let needed = filters.filter(|(text, _)| needed.contains(text));
-                needed.map(|(_, filter)| filter).collect()
+    /// Lets the kernel report packets that pass one of the filters that are needed, or, when it
+    /// does not take these, every packet.
+    fn install(
+        &mut self,
+        needed: Option<&BTreeSet<String>>,
+        programs: &PacketPrograms,
+    ) -> Result<(), String> {
+        programs
+            .set_rate(self.rate)
+            .map_err(|error| error.to_string())?;
+        self.are_picked = false;
+        if let Some(needed) = needed {
+            let filters = self.filters.iter();
+            let filters = filters.filter(|(text, _)| needed.contains(text));
+            let filters: Vec<&Filter> = filters.map(|(_, filter)| filter).collect();
+            match load(&filters, programs) {
+                Ok(()) => {
+                    self.are_picked = true;
+                    return Ok(());
+                }
+                Err(sentence) => {
+                    warn!("the kernel does not pick packets for rules: {sentence}");
+                    self.problem = format!("every packet counts towards the limit, as {sentence}");
+                }
             }
-            None => vec![&everything],
-        };
-        let map = programs
-            .descriptor()
-            .ok_or("the probes have no table of programs")?;
-        let code = filter::program(&filters, map, REPORT, NEXT_DROP);
-        let code = code.map_err(|error| error.to_string())?;
-        let installed = programs.set_rate(self.rate);
-        let installed = installed.and_then(|()| programs.set_filters(Some(&code)));
-        installed.map_err(|error| error.to_string())
+        }
+        let everything = Filter::parse("").map_err(|error| error.to_string())?;
+        load(&[&everything], programs)
     }
 
     /// Notes with an event about a packet which filters it passes; `data` is what was captured.
-    pub(super) fn judge(&self, event: &mut Event, data: &[u8]) {
+    pub(super) fn judge(&mut self, event: &mut Event, data: &[u8]) {
         if let Body::Packet(network, seen) = &mut event.body {
             let passed = self.filters.iter();
             let passed = passed.filter(|(_, filter)| filter.matches(data, network.size));
             seen.filters = passed.map(|(text, _)| text.clone()).collect();
+            if self.are_picked && seen.filters.is_empty() {
+                self.unmatched += 1;
+            }
         }
     }
 
     pub(super) fn json(&self) -> Value {
-        json!({ "filters": self.filters.len(), "problem": self.problem })
+        json!({
+            "filters": self.filters.len(),
+            "unmatched": self.unmatched,
+            "problem": self.problem,
+        })
     }
+}
+
+/// Lets the kernel report packets that pass one of these filters; the error is a sentence.
+fn load(filters: &[&Filter], programs: &PacketPrograms) -> Result<(), String> {
+    let code = filter::program(filters, programs.descriptor(), REPORT, NEXT_DROP);
+    let code = code.map_err(|error| error.to_string())?;
+    let installed = programs.set_filters(&code);
+    installed.map_err(|error| error.to_string())
 }
 
 /// Every filter that a rule names, each once.
@@ -137,4 +173,51 @@ fn needed(rules: &RuleSet) -> Option<BTreeSet<String>> {
         }
     }
     Some(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::testing::{network_event, packet, seen};
+    use crate::event::EventType;
+
+    fn packets(texts: &[String]) -> (Packets, BTreeSet<String>) {
+        let filters = texts.iter();
+        let filters = filters.map(|text| (text.clone(), Filter::parse(text).unwrap()));
+        let packets = Packets {
+            filters: filters.collect(),
+            ..Packets::default()
+        };
+        (packets, texts.iter().cloned().collect())
+    }
+
+    #[test]
+    fn filters_that_are_too_long_together_are_judged_here() {
+        let programs = PacketPrograms::testing(1);
+        let many: Vec<String> = (0..2_000).map(|port| format!("port {port}")).collect();
+        let (mut packets, needed) = packets(&many);
+        packets.install(Some(&needed), &programs).unwrap();
+        assert!(programs.has_filters() && !packets.are_picked);
+        assert!(
+            packets.problem.contains("instructions"),
+            "{}",
+            packets.problem
+        );
+    }
+
+    #[test]
+    fn packets_that_only_the_kernel_lets_pass_are_counted() {
+        let programs = PacketPrograms::testing(1);
+        let (mut packets, needed) = packets(&["ether[300] == 1".to_owned()]);
+        packets.install(Some(&needed), &programs).unwrap();
+        assert_eq!(packets.problem, "");
+        let body = Body::Packet(packet(), seen());
+        let mut event = network_event(EventType::Packet, body);
+        packets.judge(&mut event, &[0; 256]);
+        assert_eq!(packets.json()["unmatched"], 1);
+        // Where the kernel picks none, most pass no filter.
+        packets.install(None, &programs).unwrap();
+        packets.judge(&mut event, &[0; 256]);
+        assert_eq!(packets.json()["unmatched"], 1);
+    }
 }

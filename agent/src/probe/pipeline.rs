@@ -125,7 +125,7 @@ impl Pipeline {
     }
 
     /// Adds to an event about a packet the name of its interface and the filters that it passes.
-    fn complete(&self, event: &mut Event, data: &[u8], network: Option<&Network>) {
+    fn complete(&mut self, event: &mut Event, data: &[u8], network: Option<&Network>) {
         if let (Some(packet), Some(network)) = (event.network_mut(), network) {
             let name = network.device_name(packet.namespace, packet.interface);
             packet.device = name.unwrap_or_default().to_owned();
@@ -268,8 +268,10 @@ impl Pipeline {
             .publish(&rule.id, rule.silent, tags, &self.line);
     }
 
-    /// Forgets variables of what is gone; to be called every second.
+    /// Forgets variables and network filters of what is gone; to be called every second.
     pub(super) fn sweep(&mut self, now: u64) {
+        self.actions
+            .sweep(&self.resolver.processes, &self.protected);
         if self.variables.size().1 == 0 {
             return;
         }

@@ -16,15 +16,18 @@ pub mod worker;
 pub(super) use held::{Complete, Held};
 pub(super) use kill::Moment;
 
-use drop::{DropReport, Dropper};
+use drop::{Demand, DropReport, Dropper};
 use hash::{Hasher, Hashing};
 use kill::{KillReport, Killer};
+
+use std::rc::Rc;
 
 use crate::config::{keys, Settings};
 use crate::event::{Event, Hashes};
 use crate::kernel::PacketPrograms;
 use crate::policy::action::{Action, ActionKind};
 use crate::policy::{Rule, RuleSet};
+use crate::resolve::process::ProcessCache;
 use crate::secl::Record;
 
 /// What one action did.
@@ -93,26 +96,37 @@ impl Actions {
         }
     }
 
-    /// Switches killing and dropping on or off for the rules that run.
+    /// Switches killing and dropping on or off for the rules that run; what is in force is taken
+    /// back with it.
     pub(super) fn set_enforcement(&mut self, enabled: bool) {
         self.enforces = enabled;
+        if !enabled {
+            self.dropper.keep(&|_| false);
+        }
     }
 
-    /// Gives it the programs that drop packets; without them none is dropped.
-    pub(super) fn use_packet_programs(&mut self, programs: PacketPrograms) {
+    /// Gives it the programs that drop packets, or the sentence why there are none.
+    pub(super) fn use_packet_programs(&mut self, programs: Result<Rc<PacketPrograms>, String>) {
         self.dropper.use_programs(programs);
     }
 
     /// These rules run from now on.
     pub(super) fn follow(&mut self, rules: &RuleSet) {
         self.killer.reset();
-        self.dropper.keep(&|id, filter| {
-            let mut same = rules.all().filter(|rule| rule.id == id);
-            let has = |action: &Action| {
-                matches!(&action.kind, ActionKind::NetworkFilter(other) if other == filter)
+        self.dropper.keep(&|held| {
+            let filters = |action: &Action| {
+                matches!(&action.kind, ActionKind::NetworkFilter(other) if other == held.action)
             };
-            same.any(|rule| rule.actions.iter().any(has))
+            rules.all().any(|rule| {
+                let same = rule.id == held.rule && rule.expression_text == held.expression;
+                same && rule.actions.iter().any(filters)
+            })
         });
+    }
+
+    /// Forgets what is gone; to be called every second. `protected` are processes of the agent.
+    pub(super) fn sweep(&mut self, processes: &ProcessCache, protected: &[u32]) {
+        self.dropper.sweep(processes, protected);
     }
 
     /// A process has ended.
@@ -154,8 +168,12 @@ impl Actions {
                     reports.push(Report::Kill(report));
                 }
                 ActionKind::NetworkFilter(filter) => {
-                    let dropper = &mut self.dropper;
-                    let report = dropper.carry_out(filter, &rule.id, event, moment.protected);
+                    let demand = Demand {
+                        rule: &rule.id,
+                        expression: &rule.expression_text,
+                        action: filter,
+                    };
+                    let report = self.dropper.carry_out(demand, event, moment.protected);
                     reports.push(Report::Drop(report));
                 }
                 _ => {}

@@ -6,6 +6,7 @@ mod serving;
 mod setup;
 mod testing;
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
@@ -73,7 +74,7 @@ pub(super) struct Agent {
     gate_options: GateOptions,
     /// Both absent where packets are not watched.
     network: Option<Network>,
-    packet_programs: Option<PacketPrograms>,
+    packet_programs: Option<Rc<PacketPrograms>>,
     collecting: Collecting,
     /// The last diagnosis, and when it was made.
     diagnosis: (Option<Instant>, String),
@@ -96,6 +97,7 @@ struct Losses {
     counts: Counts,
     recursion_misses: u64,
     undecodable: u64,
+    packets_limited: u64,
 }
 
 impl Losses {
@@ -109,10 +111,13 @@ impl Losses {
             .recursion_misses
             .saturating_sub(before.recursion_misses);
         let undecodable = self.undecodable.saturating_sub(before.undecodable);
-        kinds
-            .chain([("recursion_misses", misses), ("undecodable", undecodable)])
-            .filter(|(_, lost)| *lost > 0)
-            .collect()
+        let limited = self.packets_limited.saturating_sub(before.packets_limited);
+        let others = [
+            ("recursion_misses", misses),
+            ("undecodable", undecodable),
+            ("packets_limited", limited),
+        ];
+        kinds.chain(others).filter(|(_, lost)| *lost > 0).collect()
     }
 }
 
@@ -387,7 +392,8 @@ impl Agent {
     }
 
     /// Tells the readers what was lost since the last look: what the rings could not take, what
-    /// the kernel skipped because a program was running already, what could not be decoded.
+    /// the kernel skipped because a program was running already, what could not be decoded, and
+    /// packets beyond their limit.
     fn report_losses(&mut self) {
         let Ok(counts) = self.probes.counts() else {
             return;
@@ -396,6 +402,7 @@ impl Agent {
             counts,
             recursion_misses: self.probes.recursion_misses(),
             undecodable: self.pipeline.undecodable,
+            packets_limited: self.packet_counts().limited,
         };
         let fresh = seen.since(&self.reported);
         self.reported = seen;
@@ -440,11 +447,17 @@ mod tests {
         before.counts.lost[Kind::Open as usize] = 5;
         let mut now = Losses {
             undecodable: 1,
+            packets_limited: 4,
             ..Losses::default()
         };
         now.counts.lost[Kind::Open as usize] = 7;
         now.counts.lost[Kind::Exec as usize] = 1;
-        let told = [("exec", 1), ("open", 2), ("undecodable", 1)];
+        let told = [
+            ("exec", 1),
+            ("open", 2),
+            ("undecodable", 1),
+            ("packets_limited", 4),
+        ];
         assert_eq!(now.since(&before), told);
         assert!(now.since(&now).is_empty());
     }

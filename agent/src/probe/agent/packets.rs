@@ -1,6 +1,7 @@
 //! What the loop does for packets: classifiers where they belong, whose the sockets are, which
 //! filters the rules need, and what became of all that.
 
+use std::rc::Rc;
 use std::time::Instant;
 
 use log::warn;
@@ -8,7 +9,7 @@ use serde_json::{json, Value};
 
 use super::Agent;
 use crate::event::json as lines;
-use crate::kernel::PacketPrograms;
+use crate::kernel::{PacketCounts, PacketPrograms};
 use crate::probe::network::Network;
 use crate::probe::packets::Packets;
 use crate::probe::unix_now;
@@ -23,18 +24,29 @@ impl Agent {
         }
         self.find_sockets();
         self.pipeline.packets = Packets::new(&self.settings);
-        match PacketPrograms::open() {
-            Ok(programs) => self.pipeline.actions.use_packet_programs(programs),
-            Err(error) => self.note_problem(format!("packets cannot be dropped: {error}")),
-        }
-        match PacketPrograms::open() {
-            Ok(programs) => self.packet_programs = Some(programs),
-            Err(error) => self.note_problem(format!("rules on packets see none: {error}")),
-        }
+        self.open_packet_programs();
         match Network::start(&self.settings, self.probes.constants()) {
             Ok(network) => self.network = Some(network),
             Err(error) => self.note_problem(error.to_string()),
         }
+    }
+
+    /// Gives the programs behind the classifiers to those who fill them, or says why not.
+    fn open_packet_programs(&mut self) {
+        let opened = match self.probes.packets_unseen() {
+            "" => PacketPrograms::open()
+                .map(Rc::new)
+                .map_err(|error| error.to_string()),
+            unseen => Err(unseen.to_owned()),
+        };
+        if let Err(sentence) = &opened {
+            self.pipeline.packets.give_up(sentence);
+            self.note_problem(format!(
+                "rules on packets see none, and network_filter drops none: {sentence}"
+            ));
+        }
+        self.packet_programs = opened.as_ref().ok().cloned();
+        self.pipeline.actions.use_packet_programs(opened);
     }
 
     fn note_problem(&mut self, sentence: String) {
@@ -81,14 +93,19 @@ impl Agent {
         }
     }
 
+    /// What became of packets that filters let pass.
+    pub(super) fn packet_counts(&self) -> PacketCounts {
+        let programs = self.packet_programs.as_ref();
+        let counts = programs.and_then(|programs| programs.counts().ok());
+        counts.unwrap_or_default()
+    }
+
     /// What `status` says of packets.
     pub(super) fn network_status(&self) -> Value {
         let Some(network) = &self.network else {
             return json!({ "enabled": false });
         };
-        let counts = self.packet_programs.as_ref();
-        let counts = counts.and_then(|programs| programs.counts().ok());
-        let counts = counts.unwrap_or_default();
+        let counts = self.packet_counts();
         let (filters, scopes) = self.pipeline.actions.drops();
         let seen = &self.pipeline.resolver.network;
         json!({
