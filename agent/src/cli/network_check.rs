@@ -11,8 +11,10 @@ use super::flags::JSON;
 use super::parse::Arguments;
 use super::{print, settings};
 use crate::config::{keys, Settings};
+use crate::kernel::tc::attach::{Choice, Options};
 use crate::kernel::tc::check::{
-    judge, text, Advice, Check, CheckedInterface, CheckedNamespace, Classifier,
+    judge_with, priority_in_use, text, Advice, Check, CheckedInterface, CheckedNamespace,
+    Classifier, Other, Unwatched,
 };
 use crate::kernel::tc::survey;
 
@@ -28,7 +30,19 @@ pub fn main(arguments: &Arguments) -> Exit {
     if !is_root {
         notes.push(RESTRICTED.to_owned());
     }
-    let mut check = judge(&survey(), priority);
+    let found = survey();
+    let in_use = priority_in_use(&found);
+    notes.extend(in_use.and_then(|in_use| waiting(in_use, priority)));
+    let options = Options {
+        choice: Choice::new(
+            settings.list(&keys::INTERFACES_INCLUDE),
+            settings.list(&keys::INTERFACES_EXCLUDE),
+        ),
+        ingress: settings.flag(&keys::NETWORK_INGRESS_ENABLED),
+        priority: in_use.unwrap_or(priority),
+        handle: 0,
+    };
+    let mut check = judge_with(&found, &options);
     notes.append(&mut check.notes);
     check.notes = notes;
     match arguments.has(&JSON) {
@@ -39,6 +53,16 @@ pub fn main(arguments: &Arguments) -> Exit {
         true => exit(&check, settings.flag(&keys::NETWORK_ENABLED)),
         false => Exit::Failure,
     }
+}
+
+/// Says that a configured priority is not the one in use.
+fn waiting(in_use: u16, configured: u16) -> Option<String> {
+    (in_use != configured).then(|| {
+        format!(
+            "classifiers of ours are attached at priority {in_use}, but {configured} is configured: \
+             restart the agent for it to take effect"
+        )
+    })
 }
 
 /// The priority of our classifiers, and sentences about what is configured.
@@ -64,7 +88,8 @@ fn configured(settings: &Settings) -> (u16, Vec<String>) {
     (priority, notes)
 }
 
-/// Where network detections are off, nobody is in their way.
+/// Where network detections are off, nobody is in their way. What was not looked at may need
+/// something.
 fn exit(check: &Check, is_enabled: bool) -> Exit {
     let is_unread = |namespace: &CheckedNamespace| !namespace.problem.is_empty();
     let needs_something = |namespace: &CheckedNamespace| {
@@ -72,7 +97,8 @@ fn exit(check: &Check, is_enabled: bool) -> Exit {
         interfaces.any(|interface| interface.advice != Advice::Nothing)
     };
     let mut namespaces = check.namespaces.iter();
-    match namespaces.any(|one| is_unread(one) || is_enabled && needs_something(one)) {
+    let is_bad = |one| is_unread(one) || is_enabled && needs_something(one);
+    match check.left_out > 0 || namespaces.any(is_bad) {
         true => Exit::Failure,
         false => Exit::Success,
     }
@@ -83,6 +109,7 @@ fn json(check: &Check) -> Value {
     json!({
         "priority": check.priority,
         "namespaces": namespaces,
+        "left_out": check.left_out,
         "notes": check.notes,
     })
 }
@@ -99,13 +126,24 @@ fn namespace_json(namespace: &CheckedNamespace) -> Value {
 
 fn interface_json(interface: &CheckedInterface) -> Value {
     let classifiers: Vec<Value> = interface.classifiers.iter().map(classifier_json).collect();
+    let others: Vec<Value> = interface.others.iter().map(other_json).collect();
     json!({
         "index": interface.index,
         "name": interface.name,
         "classifiers": classifiers,
+        "others": others,
         "ingress_qdisc": interface.has_ingress_qdisc,
+        "not_watched": interface.unwatched.map_or("", Unwatched::code),
         "advice": interface.advice.to_string(),
         "code": interface.advice.code(),
+    })
+}
+
+fn other_json(other: &Other) -> Value {
+    json!({
+        "direction": other.direction.name(),
+        "priority": other.priority,
+        "kind": other.kind,
     })
 }
 
@@ -131,6 +169,12 @@ mod tests {
     use crate::kernel::tc::check::{EndsChain, Position};
     use crate::kernel::tc::Direction;
 
+    const LOWER: Advice = Advice::LowerPriority {
+        below: 5,
+        is_sure: true,
+    };
+    const IMPOSSIBLE: Advice = Advice::Impossible { is_sure: false };
+
     fn checked(advice: Advice, problem: &str) -> Check {
         let classifier = Classifier {
             direction: Direction::Ingress,
@@ -140,6 +184,7 @@ mod tests {
             program_id: 42,
             is_direct: true,
             vendor: "Cilium",
+            is_old_cilium: false,
             position: Position::Before,
             ends_chain: EndsChain::Known,
         };
@@ -147,7 +192,13 @@ mod tests {
             index: 2,
             name: "eth0".to_owned(),
             classifiers: vec![classifier],
+            others: vec![Other {
+                direction: Direction::Egress,
+                priority: 3,
+                kind: "flower".to_owned(),
+            }],
             has_ingress_qdisc: false,
+            unwatched: Some(Unwatched::IngressOff),
             advice,
         };
         Check {
@@ -158,13 +209,14 @@ mod tests {
                 interfaces: vec![interface],
                 problem: problem.to_owned(),
             }],
+            left_out: 0,
             notes: vec!["a note".to_owned()],
         }
     }
 
     #[test]
     fn a_check_becomes_json() {
-        let advice = Advice::LowerPriority(5);
+        let advice = LOWER;
         let expected = json!({
             "priority": 10,
             "namespaces": [{
@@ -185,12 +237,15 @@ mod tests {
                         "position": "before",
                         "ends_chain": "yes",
                     }],
+                    "others": [{"direction": "egress", "priority": 3, "kind": "flower"}],
                     "ingress_qdisc": false,
+                    "not_watched": "ingress_off",
                     "advice": "set runtime_security_config.network.classifier_priority below 5",
                     "code": "lower_priority",
                 }],
                 "problem": "",
             }],
+            "left_out": 0,
             "notes": ["a note"],
         });
         assert_eq!(json(&checked(advice, "")), expected);
@@ -200,9 +255,11 @@ mod tests {
     fn success_means_that_there_is_nothing_to_do() {
         for (advice, problem, is_enabled, expected) in [
             (Advice::Nothing, "", true, Exit::Success),
-            (Advice::LowerPriority(2), "", true, Exit::Failure),
-            (Advice::Impossible, "", true, Exit::Failure),
-            (Advice::Impossible, "", false, Exit::Success),
+            (LOWER, "", true, Exit::Failure),
+            (IMPOSSIBLE, "", true, Exit::Failure),
+            (IMPOSSIBLE, "", false, Exit::Success),
+            (Advice::NoRoom, "", true, Exit::Failure),
+            (Advice::NoRoom, "", false, Exit::Success),
             (Advice::Nothing, "it cannot be entered", true, Exit::Failure),
             (
                 Advice::Nothing,
@@ -214,6 +271,22 @@ mod tests {
             let found = exit(&checked(advice, problem), is_enabled);
             assert_eq!(found, expected, "{advice} {problem} {is_enabled}");
         }
+    }
+
+    #[test]
+    fn what_was_left_out_is_no_success() {
+        for is_enabled in [true, false] {
+            let mut check = checked(Advice::Nothing, "");
+            check.left_out = 1;
+            assert_eq!(exit(&check, is_enabled), Exit::Failure);
+        }
+    }
+
+    #[test]
+    fn a_priority_that_waits_for_a_restart_is_told() {
+        assert_eq!(waiting(10, 10), None);
+        let told = waiting(10, 4).unwrap();
+        assert!(told.contains("priority 10") && told.contains("4 is configured"));
     }
 
     #[test]

@@ -1,29 +1,38 @@
 //! The check-list for network plug-ins: do other classifiers keep packets from ours?
 //!
-//! A [`Survey`] and the priority of our classifiers enter; what every eBPF classifier is, whose it
-//! is, whether it comes before ours, and one advice for each interface leave ([`Check`]). [`vendors`]
-//! is the table of known plug-ins, `advice` the rule, [`text`] the form for people. Nothing is
-//! changed, and run statistics, which decide whether a classifier ends the chain, are read only
-//! where `kernel.bpf_stats_enabled` is on already.
+//! A [`Survey`] and what the agent would attach enter; what every eBPF classifier is, whose it is,
+//! whether it comes before ours, and one advice for each interface leave ([`Check`]). [`vendors`] is
+//! the table of known plug-ins, `side` orders one direction, `runs` reads counters, `advice` is the
+//! rule, `watched` says where ours belong, [`text`] is the form for people. Nothing is changed, and
+//! run statistics, which tell whether a classifier ends the chain, are read only where
+//! `kernel.bpf_stats_enabled` is on already.
 //!
 //! What is not seen: programs of TCX and netkit (Linux 6.6) and of XDP, which run before every
-//! filter and are in no dump of filters; and filters of other kinds (`flower`, `u32`), whose actions
-//! can end the chain as well.
+//! filter and are in no dump of filters. Filters of other kinds (`flower`, `u32`) before ours are
+//! listed, as their actions can end the chain as well, but not judged. Chains other than 0 are left
+//! out: only filters of chain 0 send packets there.
 
 mod advice;
+mod runs;
+mod side;
 pub mod text;
 pub mod vendors;
+mod watched;
 
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::thread::sleep;
 
 use bpf_sys::{Objects, ProgramInfo};
 
 pub use advice::Advice;
+pub use watched::Unwatched;
 
-use super::{name, Direction, Filter, Interface, Namespace, Program, Survey};
+use super::attach::{Choice, Options};
+use super::{name, Direction, Filter, Interface, Namespace, Survey};
 use crate::sys::files::read_limited;
-use vendors::Returns;
+use runs::Runs;
+use side::Side;
 
 /// Whether the kernel counts the runs of programs.
 const STATISTICS: &str = "/proc/sys/kernel/bpf_stats_enabled";
@@ -42,6 +51,8 @@ pub struct Check {
     pub priority: u16,
     /// In the order of the survey.
     pub namespaces: Vec<CheckedNamespace>,
+    /// How many more namespaces there are than were looked at.
+    pub left_out: usize,
     /// Sentences about the host as a whole.
     pub notes: Vec<String>,
 }
@@ -68,10 +79,25 @@ pub struct CheckedInterface {
     pub name: String,
     /// Its eBPF classifiers, ingress first, in the kernel's order.
     pub classifiers: Vec<Classifier>,
+    /// Filters of other kinds before ours, ingress first.
+    pub others: Vec<Other>,
     /// Whether somebody's `ingress` qdisc keeps clsact away.
     pub has_ingress_qdisc: bool,
+    /// Why ours are not, or not in both directions, on it.
+    pub unwatched: Option<Unwatched>,
     /// What to do.
     pub advice: Advice,
+}
+
+/// A filter of another kind than `bpf`. It may have several rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Other {
+    /// What it sees.
+    pub direction: Direction,
+    /// The lowest is asked first.
+    pub priority: u16,
+    /// `flower`, `u32`…
+    pub kind: String,
 }
 
 /// An eBPF classifier.
@@ -91,6 +117,8 @@ pub struct Classifier {
     pub is_direct: bool,
     /// Who is known to use such names, or `security-agent`.
     pub vendor: &'static str,
+    /// Its names are those that Cilium gave before 1.12.
+    pub is_old_cilium: bool,
     /// Where it stands.
     pub position: Position,
     /// Whether what it lets through gets no further.
@@ -124,6 +152,8 @@ impl Position {
 pub enum EndsChain {
     /// It has run and ours, which come after it, have not.
     Counted,
+    /// What comes after it has run about as often.
+    Passes,
     /// Its vendor is known to return TC_ACT_OK.
     Known,
     /// Its vendor is known to return TC_ACT_UNSPEC.
@@ -137,7 +167,7 @@ impl EndsChain {
     pub fn code(self) -> &'static str {
         match self {
             EndsChain::Counted | EndsChain::Known => "yes",
-            EndsChain::No => "no",
+            EndsChain::No | EndsChain::Passes => "no",
             EndsChain::Unknown => "unknown",
         }
     }
@@ -145,25 +175,46 @@ impl EndsChain {
 
 /// What is known besides the survey.
 struct Facts<'a> {
-    priority: u16,
+    options: &'a Options,
     /// Whether runs are counted.
     counts_runs: bool,
     /// A program by its number.
     program: &'a dyn Fn(u32) -> Option<ProgramInfo>,
+    runs: &'a Runs,
 }
 
-/// Judges what a survey has found by the priority that ours have or would have. The programs are
-/// asked for their names and runs, which takes CAP_SYS_ADMIN; without it these are left out.
+/// Judges what a survey has found by the priority that ours have or would have, where the
+/// configuration is not known: as if every interface were watched. Else as [`judge_with`].
 pub fn judge(found: &Survey, priority: u16) -> Check {
+    let options = Options {
+        choice: Choice::default(),
+        ingress: true,
+        priority,
+        handle: 0,
+    };
+    judge_with(found, &options)
+}
+
+/// Judges what a survey has found by what the agent attaches. The programs are asked for their names
+/// and runs, which takes CAP_SYS_ADMIN; without it these are left out. It lasts a second where runs
+/// are counted and others come before ours.
+pub fn judge_with(found: &Survey, options: &Options) -> Check {
     let program = |id| {
         let program = Objects::Programs.open(id).ok()??;
         bpf_sys::program_info(program.as_fd()).ok()
     };
+    let count = |id| program(id).map(|info| info.run_cnt);
     let statistics = read_limited(Path::new(STATISTICS), 16).unwrap_or_default();
+    let counts_runs = statistics.trim_ascii() == b"1";
+    let runs = match counts_runs {
+        true => Runs::read(found, &count, &|| sleep(runs::PERIOD)),
+        false => Runs::default(),
+    };
     let facts = Facts {
-        priority,
-        counts_runs: statistics.trim_ascii() == b"1",
+        options,
+        counts_runs,
         program: &program,
+        runs: &runs,
     };
     check(found, &facts)
 }
@@ -175,8 +226,14 @@ pub fn priority_in_use(found: &Survey) -> Option<u16> {
         .iter()
         .flat_map(|namespace| &namespace.interfaces);
     let mut filters = interfaces.flat_map(|interface| &interface.filters);
-    let ours = filters.find(|filter| filter.program.as_ref().is_some_and(is_ours))?;
+    let ours = filters.find(|filter| is_ours(filter))?;
     Some(ours.priority)
+}
+
+/// We use no chain but the first.
+fn is_ours(filter: &Filter) -> bool {
+    let program = filter.program.as_ref();
+    filter.chain == 0 && program.is_some_and(|program| name::run_of(&program.name).is_some())
 }
 
 fn check(found: &Survey, facts: &Facts<'_>) -> Check {
@@ -187,8 +244,9 @@ fn check(found: &Survey, facts: &Facts<'_>) -> Check {
         .collect();
     let notes = notes(&namespaces, found.left_out, facts.counts_runs);
     Check {
-        priority: facts.priority,
+        priority: facts.options.priority,
         namespaces,
+        left_out: found.left_out,
         notes,
     }
 }
@@ -208,7 +266,7 @@ fn notes(namespaces: &[CheckedNamespace], left_out: usize, counts_runs: bool) ->
             "{left_out} more network namespaces are not looked at"
         ));
     }
-    if any(&|one| one.vendor == vendors::CILIUM) {
+    if any(&|one| one.is_old_cilium) {
         notes.push(format!("{CILIUM}{}", advice::SWITCH_OFF));
     }
     if !counts_runs && any(&|one| one.ends_chain == EndsChain::Unknown) {
@@ -231,114 +289,37 @@ fn check_namespace(namespace: &Namespace, facts: &Facts<'_>) -> CheckedNamespace
 }
 
 fn check_interface(interface: &Interface, facts: &Facts<'_>) -> CheckedInterface {
+    let unwatched = Unwatched::of(interface, facts.options);
+    let mut in_the_way = Vec::new();
     let mut classifiers = Vec::new();
-    for direction in [Direction::Ingress, Direction::Egress] {
-        let filters = interface
-            .filters
-            .iter()
-            .filter(|filter| filter.direction == direction);
-        let seen: Vec<Seen<'_>> = filters
-            .filter_map(|filter| Seen::of(filter, facts))
-            .collect();
-        classifiers.extend(classify(&seen, facts));
+    let mut others = Vec::new();
+    let mut is_bound = false;
+    for direction in Direction::ALL {
+        let mut side = Side::of(interface, direction, facts);
+        // What is attached is watched, whatever the configuration says by now.
+        if side.has_ours || unwatched.is_none_or(|why| why.allows(direction)) {
+            in_the_way.extend(advice::in_the_way(&side.classifiers, side.priority));
+        } else {
+            is_bound = true;
+        }
+        classifiers.append(&mut side.classifiers);
+        others.append(&mut side.others);
     }
+    let unwatched = unwatched.filter(|_| is_bound);
+    let is_wanted = unwatched.is_none_or(|why| why.allows(Direction::Egress));
     let mut qdiscs = interface.qdiscs.iter();
+    let has_ingress_qdisc = qdiscs.any(|qdisc| qdisc.kind == "ingress");
     CheckedInterface {
         index: interface.index,
         name: interface.name.clone(),
-        advice: Advice::of(&classifiers, facts.priority),
         classifiers,
-        has_ingress_qdisc: qdiscs.any(|qdisc| qdisc.kind == "ingress"),
-    }
-}
-
-/// A filter with its program, and what the kernel says of that.
-struct Seen<'a> {
-    filter: &'a Filter,
-    program: &'a Program,
-    info: Option<ProgramInfo>,
-    is_ours: bool,
-}
-
-impl<'a> Seen<'a> {
-    fn of(filter: &'a Filter, facts: &Facts<'_>) -> Option<Seen<'a>> {
-        let program = filter.program.as_ref()?;
-        let has_number = program.id != 0;
-        Some(Seen {
-            filter,
-            program,
-            info: has_number.then(|| (facts.program)(program.id)).flatten(),
-            is_ours: is_ours(program),
-        })
-    }
-
-    fn runs(&self) -> Option<u64> {
-        self.info.as_ref().map(|info| info.run_cnt)
-    }
-}
-
-fn is_ours(program: &Program) -> bool {
-    name::run_of(&program.name).is_some()
-}
-
-/// What stands in one direction of an interface.
-fn classify(seen: &[Seen<'_>], facts: &Facts<'_>) -> Vec<Classifier> {
-    let ours = || seen.iter().filter(|one| one.is_ours);
-    let is_idle = facts.counts_runs && ours().all(|one| one.runs() == Some(0));
-    let places = seen.iter().enumerate();
-    // Within one priority the kernel asks in the order of its dump.
-    let first = places
-        .filter(|(_, one)| one.is_ours)
-        .map(|(place, one)| (one.filter.priority, place))
-        .min();
-    let position = |place: usize, one: &Seen<'_>| {
-        let priority = one.filter.priority;
-        match first {
-            _ if one.is_ours => Position::Ours,
-            Some(first) if first < (priority, place) => Position::After,
-            None if facts.priority < priority => Position::After,
-            _ => Position::Before,
-        }
-    };
-    let classifier = |(place, one): (usize, &Seen<'_>)| {
-        let position = position(place, one);
-        let is_stuck = position == Position::Before
-            && first.is_some()
-            && is_idle
-            && one.runs().is_some_and(|runs| runs > 0);
-        describe(one, position, is_stuck)
-    };
-    seen.iter().enumerate().map(classifier).collect()
-}
-
-/// `is_stuck`: its counters show that nothing comes through to ours.
-fn describe(seen: &Seen<'_>, position: Position, is_stuck: bool) -> Classifier {
-    let known = seen.info.as_ref().map_or("", |info| info.name.as_str());
-    let vendor = vendors::of(&seen.program.name, known);
-    let ends_chain = match vendor.returns {
-        _ if seen.is_ours => EndsChain::No,
-        _ if is_stuck => EndsChain::Counted,
-        Returns::Ok => EndsChain::Known,
-        Returns::Unspec => EndsChain::No,
-        Returns::Unknown => EndsChain::Unknown,
-    };
-    let name = match seen.program.name.as_str() {
-        "" => known,
-        name => name,
-    };
-    Classifier {
-        direction: seen.filter.direction,
-        priority: seen.filter.priority,
-        handle: seen.filter.handle,
-        name: name.to_owned(),
-        program_id: seen.program.id,
-        is_direct: seen.program.is_direct,
-        vendor: match seen.is_ours {
-            true => "security-agent",
-            false => vendor.name,
+        others,
+        has_ingress_qdisc,
+        unwatched,
+        advice: match has_ingress_qdisc && is_wanted {
+            true => Advice::NoRoom,
+            false => Advice::about(in_the_way.into_iter().min()),
         },
-        position,
-        ends_chain,
     }
 }
 

@@ -45,24 +45,35 @@ fn add_namespace(namespace: &CheckedNamespace, text: &mut String) {
 }
 
 fn is_bare(interface: &CheckedInterface) -> bool {
-    interface.classifiers.is_empty() && !interface.has_ingress_qdisc
+    let has_filters = !interface.classifiers.is_empty() || !interface.others.is_empty();
+    !has_filters && interface.advice == Advice::Nothing
 }
 
 fn add_interface(interface: &CheckedInterface, text: &mut String) {
-    let (index, name) = (interface.index, shown(&interface.name));
+    let _ = write!(text, "  {}: {}", interface.index, shown(&interface.name));
     if is_bare(interface) {
-        let advice = interface.advice;
-        let _ = writeln!(text, "  {index}: {name}: no classifiers: {advice}");
+        text.push_str(": no classifiers");
+        if let Some(unwatched) = interface.unwatched {
+            let _ = write!(text, ", {unwatched}");
+        }
+        let _ = writeln!(text, ": {}", interface.advice);
         return;
     }
-    let _ = writeln!(text, "  {index}: {name}");
+    text.push('\n');
     for classifier in &interface.classifiers {
         add_classifier(classifier, text);
     }
-    if interface.has_ingress_qdisc {
-        text.push_str(
-            "     its ingress qdisc leaves no room for clsact: nothing is attached here\n",
+    for other in &interface.others {
+        let (direction, priority) = (other.direction.name(), other.priority);
+        let _ = writeln!(
+            text,
+            "     {direction} priority={priority} {}: no eBPF, before ours, its actions may end the \
+             chain",
+            shown(&other.kind)
         );
+    }
+    if let Some(unwatched) = interface.unwatched {
+        let _ = writeln!(text, "     {unwatched}");
     }
     let _ = writeln!(text, "     advice: {}", interface.advice);
 }
@@ -86,6 +97,7 @@ fn add_classifier(classifier: &Classifier, text: &mut String) {
     let end = match (classifier.position, classifier.ends_chain) {
         (Position::Ours, _) => "",
         (_, EndsChain::Counted) => ", ends the chain before ours, as far as its counters show",
+        (_, EndsChain::Passes) => ", passes packets on, as far as its counters show",
         (_, EndsChain::Known) => ", known to return TC_ACT_OK",
         (_, EndsChain::No) => ", known to return TC_ACT_UNSPEC",
         (_, EndsChain::Unknown) => ", what it returns is unknown",
@@ -109,12 +121,14 @@ fn add_summary(check: &Check, text: &mut String) {
     let _ = writeln!(
         text,
         "network namespaces: {}, interfaces: {}; with classifiers of ours at priority {}: \
-         nothing to do on {}, a lower priority is needed on {}, impossible on {}",
+         nothing to do on {}, a lower priority is needed on {}, impossible on {}, \
+         no room on {}",
         check.namespaces.len(),
         interfaces().count(),
         check.priority,
         count("nothing"),
         count("lower_priority"),
         count("impossible"),
+        count("no_room"),
     );
 }

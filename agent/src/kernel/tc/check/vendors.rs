@@ -8,7 +8,9 @@
 //! one appear, it is known by the word.
 
 /// The vendor that has a known case of its own.
-pub const CILIUM: &str = "Cilium";
+const CILIUM: &str = "Cilium";
+/// What the names of its programs begin with since 1.12.
+const NEW_CILIUM: &str = "cil_";
 /// Bytes that the kernel keeps of a program's name.
 const PROGRAM_NAME: usize = 15;
 
@@ -42,7 +44,7 @@ static VENDORS: &[Vendor] = &[
         name: CILIUM,
         returns: Returns::Ok,
         prefixes: &[
-            "cil_",
+            NEW_CILIUM,
             "bpf_lxc",
             "bpf_host",
             "bpf_netdev",
@@ -155,11 +157,24 @@ static UNKNOWN: Vendor = Vendor {
 /// The vendor of a classifier: by the filter's name, the section in it, then by the kernel's name
 /// for the program, at most 15 bytes. Either may be empty.
 pub fn of(filter: &str, program: &str) -> &'static Vendor {
-    let section = filter.split_once(":[").map_or("", |(_, section)| section);
+    let section = section(filter);
     by_prefix(|prefix| filter.starts_with(prefix))
         .or_else(|| by_prefix(|prefix| section.starts_with(prefix)))
         .or_else(|| by_prefix(|prefix| is_program(program, prefix)))
         .unwrap_or(&UNKNOWN)
+}
+
+/// Whether such names are those that Cilium gave before 1.12. One that tc(8) loaded may have a new
+/// name only in the kernel.
+pub fn is_old_cilium(filter: &str, program: &str) -> bool {
+    let names = [filter, section(filter), program];
+    let is_new = names.iter().any(|name| name.starts_with(NEW_CILIUM));
+    !is_new && of(filter, program).name == CILIUM
+}
+
+/// The section in the name that iproute2 gives; empty in others.
+fn section(filter: &str) -> &str {
+    filter.split_once(":[").map_or("", |(_, section)| section)
 }
 
 fn by_prefix(is: impl Fn(&str) -> bool) -> Option<&'static Vendor> {
@@ -212,6 +227,23 @@ mod tests {
             ("", "endpoint_ingre", "unknown provider"),
         ] {
             assert_eq!(of(filter, program).name, vendor, "{filter} {program}");
+        }
+    }
+
+    #[test]
+    fn old_names_of_cilium_are_told_from_new_ones() {
+        for (filter, program, is_old) in [
+            ("bpf_lxc.o:[from-container]", "", true),
+            ("from-netdev", "", true),
+            ("", "bpf_overlay", true),
+            ("cil_from_netdev-eth0", "cil_from_netdev", false),
+            ("bpf_lxc.o:[from-container]", "cil_from_contai", false),
+            ("bpf_lxc.o:[cil_from_container]", "", false),
+            ("", "cil_to_netdev", false),
+            ("handle_ingress", "", false),
+            ("", "", false),
+        ] {
+            assert_eq!(is_old_cilium(filter, program), is_old, "{filter} {program}");
         }
     }
 
