@@ -4,10 +4,13 @@
 //! has until a deadline, is killed when it is late or says too much, and is reaped, unless the kernel
 //! does not let go of it. Who may wait calls [`output_of`]; a loop calls [`start`] and asks the
 //! [`Running`] child at every turn.
+//!
+//! A child holds nothing by which others tell that the parent lives: it closes all descriptors that
+//! were raised ([`super::descriptor`]). It ends with its parent, and by its deadline without one.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -15,8 +18,9 @@ use nix::fcntl::{fcntl, FcntlArg, OFlag};
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::{kill, Signal};
 use nix::sys::wait::{waitpid, WaitPidFlag, WaitStatus};
-use nix::unistd::{fork, pipe2, ForkResult, Pid};
+use nix::unistd::{alarm, fork, getpid, getppid, pipe2, ForkResult, Pid};
 
+use super::descriptor::HIGH;
 use super::{lifeline, process};
 
 /// Bytes that are read at once.
@@ -57,13 +61,14 @@ pub fn start(
     let (output, input) = pipe2(OFlag::O_CLOEXEC)?;
     // The child's end is another open file and still waits.
     fcntl(&output, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    let parent = getpid();
     // SAFETY: the roles and commands have a single thread, so that no lock is held by a thread
     // that the child does not have. Tests have more: there the child does nothing but its work,
     // the allocator that musl has made ready for it in fork(2), and _exit.
     match unsafe { fork() }? {
         ForkResult::Child => {
             drop(output);
-            be_child(work, &mut File::from(input))
+            be_child(work, &mut File::from(input), parent, patience)
         }
         ForkResult::Parent { child } => Ok(Running {
             child,
@@ -108,8 +113,7 @@ impl Running {
             self.ending = Some((result, now + GRACE));
         }
         let is_late = self.ending.as_ref().is_some_and(|(_, until)| now >= *until);
-        // One that the kernel keeps in a call that no signal ends is left to whoever is pid 1
-        // after us.
+        // The kernel may keep it in a call that no signal ends.
         if !self.is_gone() && !is_late {
             return None;
         }
@@ -160,8 +164,8 @@ impl Running {
         }
     }
 
-    /// Whether it has ended; then it is reaped.
-    fn is_gone(&mut self) -> bool {
+    /// Whether it has ended; then it is reaped. It may not have when [`Running::take`] gave up.
+    pub fn is_gone(&mut self) -> bool {
         if !self.is_reaped {
             let status = waitpid(self.child, Some(WaitPidFlag::WNOHANG));
             // Somebody who collects all children may have been faster.
@@ -196,18 +200,59 @@ impl Drop for Ending {
     }
 }
 
-fn be_child(work: &mut dyn FnMut(&mut File), input: &mut File) -> ! {
+fn be_child(
+    work: &mut dyn FnMut(&mut File),
+    input: &mut File,
+    parent: Pid,
+    patience: Duration,
+) -> ! {
     let _ending = Ending;
     lifeline::release();
+    close_raised(input.as_raw_fd());
     process::die_with_parent();
-    work(input);
+    // A parent that is stopped, or dies slowly, kills nobody.
+    let seconds = patience.saturating_add(GRACE).as_secs();
+    alarm::set(u32::try_from(seconds).unwrap_or(u32::MAX));
+    // One that died before it was followed would not be noticed.
+    if getppid() == parent {
+        work(input);
+    }
     // SAFETY: as in `Ending`.
     unsafe { libc::_exit(0) }
+}
+
+/// Closes all raised descriptors but one.
+fn close_raised(kept: i32) {
+    let above = kept.saturating_add(1).max(HIGH);
+    for (first, last) in [(HIGH, kept.saturating_sub(1)), (above, i32::MAX)] {
+        if first <= last && !close_range(first, last) {
+            return close_each(kept);
+        }
+    }
+}
+
+/// Closes what is open between two numbers; false before Linux 5.9.
+fn close_range(first: i32, last: i32) -> bool {
+    // SAFETY: the call takes numbers only. Owners of what it closes exist in this child, too, but
+    // nothing uses or drops them: it does its work, which was given none of them, and ends.
+    unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) == 0 }
+}
+
+fn close_each(kept: i32) {
+    let entries = fs::read_dir("/proc/self/fd").into_iter().flatten();
+    let names = entries.flatten().map(|entry| entry.file_name());
+    let numbers = names.filter_map(|name| name.to_str()?.parse().ok());
+    let raised: Vec<i32> = numbers.filter(|one| *one >= HIGH && *one != kept).collect();
+    for descriptor in raised {
+        // SAFETY: as in `close_range`.
+        unsafe { libc::close(descriptor) };
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::descriptor;
     use std::io::Write;
 
     const LONG: Duration = Duration::from_secs(60);
@@ -251,6 +296,32 @@ mod tests {
         };
         assert_eq!(result.unwrap_err().kind(), io::ErrorKind::Interrupted);
         assert!(running.is_reaped);
+    }
+
+    /// In a child: whether its copies of two raised descriptors are open, before and after the older
+    /// way of closing them, and whether it has a deadline.
+    fn look_at_itself(out: &mut File, raised: [i32; 2]) -> Option<()> {
+        // SAFETY: asking for the flags of a number changes nothing, whether it is open or not.
+        let is_open = |one: i32| unsafe { libc::fcntl(one, libc::F_GETFD) } >= 0;
+        let null = File::open("/dev/null").ok()?;
+        let again = descriptor::raise(null.into());
+        let number = again.as_raw_fd();
+        write!(out, "{:?} {}", raised.map(is_open), is_open(number)).ok()?;
+        close_each(out.as_raw_fd());
+        write!(out, " {} {}", is_open(number), alarm::cancel().is_some()).ok()
+    }
+
+    #[test]
+    fn a_child_holds_nothing_that_was_raised_and_has_a_deadline() {
+        let raise = || descriptor::raise(File::open("/dev/null").unwrap().into());
+        let raised = [raise(), raise()];
+        let numbers = [raised[0].as_raw_fd(), raised[1].as_raw_fd()];
+        let mut work = |out: &mut File| {
+            let _ = look_at_itself(out, numbers);
+        };
+        let bytes = output_of(&mut work, 100, LONG).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        assert_eq!(text, "[false, false] true false true");
     }
 
     #[test]

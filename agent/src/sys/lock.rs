@@ -147,7 +147,7 @@ impl LockFile {
         let is_ours = found.is_file() && found.uid() == geteuid().as_raw();
         let is_taken = is_ours && file.try_lock().is_ok() && is_at(&file, path);
         is_taken.then(|| LockFile {
-            file,
+            file: File::from(descriptor::raise(OwnedFd::from(file))),
             path: path.to_owned(),
             owner: std::process::id(),
         })

@@ -41,6 +41,9 @@ pub(super) const INTERRUPTED: u16 = 0x10;
 pub(super) const DUMP: u16 = 0x301;
 /// NLM_F_REQUEST | NLM_F_ACK.
 pub(super) const ACKNOWLEDGE: u16 = 0x5;
+/// NLM_F_REQUEST | NLM_F_ACK | NLM_F_ECHO: one object is asked for. Without the echo, kernels before
+/// 4.10 tell it to everybody but who asked.
+pub(super) const ANSWER: u16 = 0xd;
 /// NLM_F_REQUEST | NLM_F_ACK | NLM_F_EXCL | NLM_F_CREATE: something new, replacing nothing.
 pub(super) const CREATE: u16 = 0x605;
 
@@ -50,6 +53,8 @@ const HEADER: usize = 16;
 const LINK_HEADER: usize = 16;
 /// struct tcmsg.
 const TC_HEADER: usize = 20;
+/// IFNAMSIZ without the zero byte.
+const LONGEST_NAME: usize = 15;
 /// NLA_TYPE_MASK: without the flags for nesting and byte order.
 const KIND_MASK: u16 = 0x3fff;
 
@@ -149,6 +154,16 @@ pub(super) fn tc_request(interface: u32, parent: Handle) -> Vec<u8> {
     words(&[0, interface, 0, parent.0, 0])
 }
 
+/// Asks for the filters of a direction that see every protocol at one priority.
+pub(super) fn place_request(interface: u32, direction: Direction, priority: u16) -> Vec<u8> {
+    words(&[0, interface, 0, direction.parent().0, place(priority)])
+}
+
+/// tcm_info: where filters for every protocol are.
+fn place(priority: u16) -> u32 {
+    u32::from(priority) << 16 | u32::from(EVERY_PROTOCOL)
+}
+
 /// A clsact qdisc for an interface.
 pub(super) fn new_qdisc(interface: u32) -> Vec<u8> {
     let mut body = words(&[0, interface, CLSACT_HANDLE.0, CLSACT.0, 0]);
@@ -185,14 +200,14 @@ pub(super) fn new_filter(filter: &NewFilter<'_>) -> Vec<u8> {
         &TCA_BPF_FLAG_ACT_DIRECT.to_ne_bytes(),
     );
     let (interface, parent) = (filter.interface, filter.direction.parent());
-    let information = u32::from(filter.priority) << 16 | u32::from(EVERY_PROTOCOL);
-    let mut body = words(&[0, interface, filter.handle, parent.0, information]);
+    let place = place(filter.priority);
+    let mut body = words(&[0, interface, filter.handle, parent.0, place]);
     put(&mut body, TCA_KIND, b"bpf\0");
     put(&mut body, TCA_OPTIONS, &options);
     body
 }
 
-/// Names one filter, to delete it. `None` without priority or handle, which would stand for
+/// Names one filter, to ask for it or to delete it. `None` without priority or handle, which would stand for
 /// everybody's filters.
 pub(super) fn one_filter(interface: u32, filter: &Filter) -> Option<Vec<u8>> {
     if filter.priority == 0 || filter.handle == 0 {
@@ -240,7 +255,7 @@ pub(super) fn link(body: &[u8]) -> Option<Interface> {
     for (kind, value) in Attributes(body.get(LINK_HEADER..)?) {
         match kind {
             IFLA_ADDRESS => link.address = value.to_vec(),
-            IFLA_IFNAME => link.name = text(value),
+            IFLA_IFNAME => link.name = text(value.get(..LONGEST_NAME).unwrap_or(value)),
             IFLA_OPERSTATE => link.state = value.first().copied().unwrap_or(0),
             IFLA_LINKINFO => {
                 let found = Attributes(value).find(|(kind, _)| *kind == IFLA_INFO_KIND);
@@ -271,6 +286,14 @@ pub(super) fn filter_request(body: &[u8]) -> Option<(u32, Direction)> {
         .into_iter()
         .find(|direction| direction.parent() == parent)?;
     Some((u32_at(body, 4)?, direction))
+}
+
+/// The filters in an answer about a direction.
+pub(super) fn filters(answer: &[u8], direction: Direction) -> Vec<Filter> {
+    let found = Messages(answer).filter(|message| message.kind == NEW_FILTER);
+    found
+        .filter_map(|message| filter(message.body, direction))
+        .collect()
 }
 
 /// A filter; `None` also for what only stands before the filters of a priority.

@@ -4,13 +4,14 @@
 //! kind and body of a request enter, the bytes of its answers leave; what they mean is in
 //! `message`. Waiting and memory are bounded.
 
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    recv, send, setsockopt, socket, sockopt, AddressFamily, MsgFlags, SockFlag, SockProtocol,
-    SockType,
+    connect, recvmsg, send, setsockopt, socket, sockopt, AddressFamily, MsgFlags, NetlinkAddr,
+    SockFlag, SockProtocol, SockType,
 };
 use nix::sys::time::TimeVal;
 
@@ -20,8 +21,9 @@ use super::message::{self, Message, Messages, DONE, DUMP, ERROR, INTERRUPTED};
 const ROOM: usize = 128 << 10;
 /// How often a dump is begun that the kernel interrupts because its tables changed.
 const TRIES: u32 = 5;
-/// Seconds until an answer must have come.
-const PATIENCE: i64 = 3;
+/// Time until an answer must have come, and how long its next part may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+const PART_PATIENCE: TimeVal = TimeVal::new(1, 0);
 /// Bytes of one dump: some thousand interfaces.
 pub(super) const LONGEST_DUMP: usize = 8 << 20;
 
@@ -35,15 +37,8 @@ pub(super) struct Route {
 impl Route {
     /// A socket in the network namespace of this thread.
     pub(super) fn open() -> io::Result<Route> {
-        let socket = socket(
-            AddressFamily::Netlink,
-            SockType::Raw,
-            SockFlag::SOCK_CLOEXEC,
-            SockProtocol::NetlinkRoute,
-        )?;
-        setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::new(PATIENCE, 0))?;
         Ok(Route {
-            socket,
+            socket: open_socket()?,
             sequence: 0,
             buffer: vec![0; ROOM],
         })
@@ -69,7 +64,23 @@ impl Route {
         flags: u16,
         body: &[u8],
     ) -> io::Result<Option<Vec<u8>>> {
-        self.sequence += 1;
+        let result = self.talk(kind, flags, body);
+        let is_broken = result.as_ref().is_err_and(|error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::FileTooLarge | io::ErrorKind::TimedOut
+            )
+        });
+        if is_broken {
+            // The rest of the answer would be in the way of the next one.
+            self.socket = open_socket()?;
+        }
+        result
+    }
+
+    fn talk(&mut self, kind: u16, flags: u16, body: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        let deadline = Instant::now() + PATIENCE;
+        self.sequence = self.sequence.wrapping_add(1);
         let message = Message {
             kind,
             flags,
@@ -82,7 +93,7 @@ impl Route {
         let mut answer = Vec::new();
         let mut interrupted = false;
         loop {
-            let count = self.receive()?;
+            let count = self.receive(deadline)?;
             let datagram = self.buffer.get(..count).unwrap_or_default();
             // Answers to a request that timed out may still come.
             if Messages(datagram).any(|message| message.sequence != self.sequence) {
@@ -102,25 +113,37 @@ impl Route {
         }
     }
 
-    /// Receives one datagram; returns its length.
-    fn receive(&mut self) -> io::Result<usize> {
-        loop {
+    /// Receives one datagram of the kernel; returns its length.
+    fn receive(&mut self, deadline: Instant) -> io::Result<usize> {
+        let room = self.buffer.len();
+        while Instant::now() < deadline {
+            let mut parts = [IoSliceMut::new(&mut self.buffer)];
             // With MSG_TRUNC the length is the datagram's, also when it did not fit.
-            match recv(
-                self.socket.as_raw_fd(),
-                &mut self.buffer,
-                MsgFlags::MSG_TRUNC,
-            ) {
-                Ok(count) if count > self.buffer.len() => {
-                    return Err(io::ErrorKind::FileTooLarge.into());
-                }
-                Ok(count) => return Ok(count),
-                Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => return Err(io::ErrorKind::TimedOut.into()),
+            let flags = MsgFlags::MSG_TRUNC;
+            let socket = self.socket.as_raw_fd();
+            match recvmsg::<NetlinkAddr>(socket, &mut parts, None, flags) {
+                Ok(part) if !part.address.is_some_and(|sender| sender.pid() == 0) => {}
+                Ok(part) if part.bytes > room => return Err(io::ErrorKind::FileTooLarge.into()),
+                Ok(part) => return Ok(part.bytes),
+                Err(Errno::EINTR | Errno::EAGAIN) => {}
                 Err(error) => return Err(error.into()),
             }
         }
+        Err(io::ErrorKind::TimedOut.into())
     }
+}
+
+fn open_socket() -> io::Result<OwnedFd> {
+    let socket = socket(
+        AddressFamily::Netlink,
+        SockType::Raw,
+        SockFlag::SOCK_CLOEXEC,
+        SockProtocol::NetlinkRoute,
+    )?;
+    setsockopt(&socket, sockopt::ReceiveTimeout, &PART_PATIENCE)?;
+    // Whoever rules the namespace could send answers, too; now the kernel queues none but its own.
+    connect(socket.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
+    Ok(socket)
 }
 
 /// Whether a message ends its dump; its error when it ends badly.
@@ -129,5 +152,50 @@ fn is_last(message: &Message<'_>) -> io::Result<bool> {
         (ERROR | DONE, 0) => Ok(true),
         (ERROR | DONE, errno) => Err(io::Error::from_raw_os_error(errno)),
         _ => Ok(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::{getsockname, recv, sendto};
+
+    fn is_empty(route: &Route) -> bool {
+        let flags = MsgFlags::MSG_DONTWAIT;
+        recv(route.socket.as_raw_fd(), &mut [0; 64], flags) == Err(Errno::EAGAIN)
+    }
+
+    #[test]
+    fn nobody_but_the_kernel_can_answer() {
+        let mut route = Route::open().unwrap();
+        let address: NetlinkAddr = getsockname(route.socket.as_raw_fd()).unwrap();
+        let forger = open_socket().unwrap();
+        let mut forged = Vec::new();
+        let message = Message {
+            kind: message::NEW_LINK,
+            flags: 0,
+            sequence: 1,
+            body: &[0; 16],
+        };
+        message::write(&mut forged, &message);
+        let to = NetlinkAddr::new(address.pid(), 0);
+        let sent = sendto(forger.as_raw_fd(), &forged, &to, MsgFlags::empty());
+        // Without the right to send at all it is another error.
+        assert!(sent.is_err());
+        let links = route.dump(message::GET_LINK, &message::link_request());
+        assert!(Messages(&links.unwrap()).all(|message| message.body != [0; 16]));
+    }
+
+    #[test]
+    fn what_is_left_of_a_long_answer_is_not_in_the_way() {
+        let mut route = Route::open().unwrap();
+        let room = std::mem::replace(&mut route.buffer, vec![0; 32]);
+        let error = route.dump(message::GET_LINK, &message::link_request());
+        assert_eq!(error.unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert!(is_empty(&route));
+        route.buffer = room;
+        assert!(route
+            .dump(message::GET_LINK, &message::link_request())
+            .is_ok());
     }
 }

@@ -29,7 +29,7 @@ const TOTAL_PATIENCE: Duration = Duration::from_secs(12);
 const LONGEST: usize = 2 * LONGEST_DUMP;
 const LONGEST_SURVEY: usize = 4 * LONGEST_DUMP;
 /// Where ip-netns(8) keeps namespaces that no process needs to be in.
-pub(super) const NAMED: [&str; 2] = ["/run/netns", "/var/run/netns"];
+const NAMED: [&str; 2] = ["/run/netns", "/var/run/netns"];
 /// The namespace of this process.
 pub(super) const OWN: &str = "/proc/self/ns/net";
 
@@ -81,19 +81,37 @@ pub fn survey() -> Survey {
 }
 
 /// Files that may stand for a network namespace, and what to call them.
-pub(super) fn places() -> impl Iterator<Item = (PathBuf, String)> {
+fn places() -> impl Iterator<Item = (PathBuf, String)> {
+    processes().chain(named())
+}
+
+/// Those of processes.
+pub(super) fn processes() -> impl Iterator<Item = (PathBuf, String)> {
     let mut pids: Vec<u32> = entries("/proc")
         .filter_map(|path| path.file_name()?.to_str()?.parse().ok())
         .collect();
     pids.sort_unstable();
-    let processes = pids
-        .into_iter()
-        .map(|pid| (format!("/proc/{pid}/ns/net").into(), format!("pid {pid}")));
-    let named = NAMED.into_iter().flat_map(entries);
-    processes.chain(named.map(|path| {
+    pids.into_iter()
+        .map(|pid| (format!("/proc/{pid}/ns/net").into(), format!("pid {pid}")))
+}
+
+/// Those that have a name.
+pub(super) fn named() -> impl Iterator<Item = (PathBuf, String)> {
+    named_directories().flat_map(entries).map(|path| {
         let name = path.display().to_string();
         (path, name)
-    }))
+    })
+}
+
+/// The directories of [`NAMED`], which usually are one.
+pub(super) fn named_directories() -> impl Iterator<Item = &'static str> {
+    let identity = |directory: &str| {
+        let found = fs::metadata(directory).ok()?;
+        Some((found.dev(), found.ino()))
+    };
+    let [first, second] = NAMED;
+    let is_another = identity(first) != identity(second);
+    [first].into_iter().chain(is_another.then_some(second))
 }
 
 fn entries(directory: &str) -> impl Iterator<Item = PathBuf> {

@@ -86,7 +86,9 @@ impl Watch {
         }
     }
 
-    /// Receives a datagram: its length, and the number of the namespace that it comes from.
+    /// Receives a datagram: its length, and the number of the namespace that it comes from. What
+    /// somebody else than the kernel sent is as good as empty: whoever has CAP_NET_ADMIN in a
+    /// namespace can send to these groups there.
     fn receive(&mut self) -> Result<(usize, Option<i32>), Errno> {
         let mut control = cmsg_space!(i32);
         let room = self.buffer.len();
@@ -95,6 +97,9 @@ impl Watch {
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
         let socket = self.socket.as_raw_fd();
         let received = recvmsg::<NetlinkAddr>(socket, &mut parts, Some(&mut control), flags)?;
+        if !received.address.is_some_and(|sender| sender.pid() == 0) {
+            return Ok((0, None));
+        }
         if received.bytes > room {
             return Err(Errno::ENOBUFS);
         }
@@ -145,6 +150,13 @@ fn change(message: &Message<'_>) -> Option<Change> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::tc::route::Route;
+    use crate::sys::child;
+    use nix::sched::{unshare, CloneFlags};
+    use nix::sys::socket::sendto;
+    use std::fs::File;
+    use std::io::Write;
+    use std::time::Duration;
 
     #[test]
     fn only_what_matters_is_a_change() {
@@ -182,6 +194,52 @@ mod tests {
             };
             assert_eq!(change(&message), expected, "{kind}");
         }
+    }
+
+    /// In a child with a namespace of its own: the names of the links that are heard of when
+    /// somebody else tells of one, and the kernel of the loopback interface.
+    fn hear_others() -> io::Result<String> {
+        unshare(CloneFlags::CLONE_NEWNET)?;
+        let mut watch = Watch::open()?;
+        let mut body = vec![0; 16];
+        body.extend([10_u16.to_ne_bytes(), 3_u16.to_ne_bytes()].concat());
+        body.extend(b"forged\0\0");
+        let mut forged = Vec::new();
+        let message = Message {
+            kind: message::NEW_LINK,
+            flags: 0,
+            sequence: 0,
+            body: &body,
+        };
+        message::write(&mut forged, &message);
+        let kinds = (SockType::Raw, SockProtocol::NetlinkRoute);
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let forger = socket(AddressFamily::Netlink, kinds.0, flags, kinds.1)?;
+        let everybody = NetlinkAddr::new(0, GROUPS);
+        sendto(forger.as_raw_fd(), &forged, &everybody, MsgFlags::empty())?;
+        let up = [0, 1, 1, 1_u32].map(u32::to_ne_bytes).concat();
+        Route::open()?.ask(message::NEW_LINK, message::ACKNOWLEDGE, &up)?;
+        let mut names = Vec::new();
+        watch.read(100, &mut |_, change| match change {
+            Change::Link(link) => names.push(link.name),
+            other => names.push(format!("{other:?}")),
+        });
+        names.dedup();
+        Ok(names.join(" "))
+    }
+
+    #[test]
+    fn what_others_send_is_not_heard() {
+        if !nix::unistd::geteuid().is_root() {
+            println!("not run: a new network namespace needs root");
+            return;
+        }
+        let mut work = |out: &mut File| {
+            let heard = hear_others().unwrap_or_else(|error| error.to_string());
+            let _ = out.write_all(heard.as_bytes());
+        };
+        let heard = child::output_of(&mut work, 10_000, Duration::from_secs(60)).unwrap();
+        assert_eq!(String::from_utf8(heard).unwrap(), "lo");
     }
 
     #[test]

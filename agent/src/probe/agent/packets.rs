@@ -88,7 +88,8 @@ impl Agent {
         for lost in network.turn(Instant::now()) {
             let hook = format!("classifier/{}", lost.direction.name());
             let place = format!("{} in network namespace {}", lost.interface, lost.namespace);
-            let line = lines::hook_lost(&self.pipeline.host, unix_now(), &hook, &place, true);
+            let (host, again) = (&self.pipeline.host, lost.attached_again);
+            let line = lines::hook_lost(host, unix_now(), &hook, &place, again);
             self.pipeline.subscribers.tell("hook_lost", &line);
         }
     }

@@ -60,6 +60,10 @@ pub(super) struct Keeper {
     watch: Watch,
     table: Table,
     jobs: Vec<Job>,
+    /// Children that were killed and that the kernel does not let go of.
+    stuck: Vec<Running>,
+    /// Why the last search failed; empty when it did not.
+    search_problem: String,
     /// When the last turn was.
     now: Instant,
     second: Instant,
@@ -95,6 +99,8 @@ impl Keeper {
             runs,
             watch,
             jobs: Vec::new(),
+            stuck: Vec::new(),
+            search_problem: String::new(),
             now,
             second: now + SECOND,
             search: now,
@@ -118,6 +124,10 @@ impl Keeper {
             fields.insert("enabled".to_owned(), true.into());
             fields.insert("run".to_owned(), format!("{:016x}", self.runs.id()).into());
             fields.insert("stale_runs".to_owned(), json!(self.runs.stale().len()));
+        }
+        if let Some(problems) = status.get_mut("problems").and_then(Value::as_array_mut) {
+            let problem = Some(&self.search_problem).filter(|problem| !problem.is_empty());
+            problems.extend(problem.map(|problem| problem.as_str().into()));
         }
         status
     }
@@ -147,25 +157,42 @@ impl Keeper {
         self.watch.read(DATAGRAMS, &mut |heard_in, change| {
             table.changed(heard_in, change, now);
         });
+        table.heard();
     }
 
     /// The children that are gone, with what they wrote.
     fn finished(&mut self) -> Vec<(Task, io::Result<Vec<u8>>)> {
         let mut finished = Vec::new();
-        self.jobs.retain_mut(|(task, running)| {
-            let result = running.take();
-            let is_running = result.is_none();
-            finished.extend(result.map(|result| (*task, result)));
-            is_running
-        });
+        for (task, mut running) in std::mem::take(&mut self.jobs) {
+            match running.take() {
+                Some(result) => {
+                    finished.push((task, result));
+                    if !running.is_gone() {
+                        self.stuck.push(running);
+                    }
+                }
+                None => self.jobs.push((task, running)),
+            }
+        }
         finished
     }
 
     fn searched(&mut self, started: Instant, result: io::Result<Vec<u8>>) {
-        // What was not found now is found by the next search.
-        if let Some(found) = result.ok().and_then(|bytes| find::understand(&bytes)) {
-            self.table.found(found, started, self.now);
+        let result = result.map_err(|error| error.to_string()).and_then(|bytes| {
+            find::understand(&bytes).ok_or_else(|| "the search was cut short".to_owned())
+        });
+        match result {
+            Ok(search) => {
+                self.search_problem.clear();
+                self.table.found(search, started, self.now);
+            }
+            // What was not found now is found by the next search.
+            Err(error) => self.search_failed(&error),
         }
+    }
+
+    fn search_failed(&mut self, error: &dyn fmt::Display) {
+        self.search_problem = format!("network namespaces could not be searched for: {error}");
     }
 
     fn visited(&mut self, inode: u32, serial: u64, result: io::Result<Vec<u8>>) -> Vec<Lost> {
@@ -176,7 +203,7 @@ impl Keeper {
             Ok(report) => report,
             Err(error) => {
                 let sentence = format!("its filters could not be seen to: {error}");
-                self.table.failed(inode, serial, sentence);
+                self.table.failed(inode, serial, sentence, self.now);
                 return Vec::new();
             }
         };
@@ -186,16 +213,15 @@ impl Keeper {
                 report.removed
             );
         }
+        let before = self.table.lost();
         let lost = self.table.settled(inode, serial, report, self.now);
-        for Lost {
-            interface,
-            direction,
-            ..
-        } in &lost
-        {
+        if let Some(first) = lost.first() {
             warn!(
-                "network namespace {inode}: {interface}: somebody else removed the {} classifier",
-                direction.name()
+                "network namespace {inode}: somebody else removed classifiers ({}), first that for \
+                 {} of {}",
+                self.table.lost() - before,
+                first.direction.name(),
+                first.interface
             );
         }
         if !self.runs.stale().is_empty() && self.table.is_swept() {
@@ -207,6 +233,7 @@ impl Keeper {
     /// What is due once a second.
     fn look_after(&mut self) {
         self.table.expire(self.now);
+        self.stuck.retain_mut(|running| !running.is_gone());
         if self.now >= self.check {
             self.check = self.now + CHECK;
             self.table.revisit(self.now);
@@ -224,16 +251,13 @@ impl Keeper {
 
     /// Starts children, as many as there may be.
     fn begin(&mut self) {
+        let most = CHILDREN.saturating_sub(self.stuck.len());
         let is_searching = |(task, _): &Job| matches!(task, Task::Search(_));
-        if self.now >= self.search && self.jobs.len() < CHILDREN {
-            if !self.jobs.iter().any(is_searching) {
-                let task = Task::Search(self.now);
-                self.jobs
-                    .extend(find::start().ok().map(|running| (task, running)));
-            }
-            self.search = self.now + SEARCH;
+        if self.now >= self.search && self.jobs.len() < most && !self.jobs.iter().any(is_searching)
+        {
+            self.start_search();
         }
-        while self.jobs.len() < CHILDREN {
+        while self.jobs.len() < most {
             let Some(order) = self.table.begin(self.now) else {
                 return;
             };
@@ -241,6 +265,21 @@ impl Keeper {
                 return;
             }
         }
+    }
+
+    fn start_search(&mut self) {
+        let started = find::start(&|inode| self.table.knows(inode));
+        let pause = match started {
+            Ok(running) => {
+                self.jobs.push((Task::Search(self.now), running));
+                SEARCH
+            }
+            Err(error) => {
+                self.search_failed(&error);
+                SECOND
+            }
+        };
+        self.search = self.now + pause;
     }
 
     /// Starts a visit; false when no child can be had.
@@ -255,8 +294,8 @@ impl Keeper {
             places: order.places,
             programs: order.programs,
             given_up: order.given_up,
-            // What is removed need not be remembered.
-            room: if removes { usize::MAX } else { order.room },
+            fresh: order.fresh,
+            room: order.room,
         };
         match visit.start(&mut *self.load) {
             Ok(running) => {
@@ -265,7 +304,7 @@ impl Keeper {
             }
             Err(error) => {
                 let sentence = format!("its filters could not be seen to: {error}");
-                self.table.failed(inode, serial, sentence);
+                self.table.failed(inode, serial, sentence, self.now);
                 false
             }
         }
@@ -317,11 +356,7 @@ impl Keeper {
     fn take_back(&mut self, failed: &mut Vec<u32>) {
         for (task, result) in self.finished() {
             let report = result.ok().and_then(|bytes| Report::understand(&bytes));
-            let is_done = report.is_some_and(|report| {
-                let mut devices = report.devices.iter();
-                let is_whole = report.problem.is_empty() && report.left_out == 0;
-                !report.is_gone && is_whole && devices.all(|device| device.sentence.is_empty())
-            });
+            let is_done = report.is_some_and(|report| !report.is_gone && report.is_whole());
             if !is_done {
                 failed.extend(inode_of(task));
             }

@@ -66,6 +66,8 @@ pub(super) struct Lost {
     pub(super) interface: String,
     /// What it saw.
     pub(super) direction: Direction,
+    /// Whether it is there again.
+    pub(super) attached_again: bool,
 }
 
 /// Our classifiers, or nothing at all when the network is not watched.
@@ -97,8 +99,8 @@ impl Network {
         }
     }
 
-    /// Does what is due. Returns the filters that somebody else has removed; they are attached
-    /// again, up to three times each.
+    /// Does what is due. Returns the filters that somebody else has removed, at most 16 of one visit;
+    /// they are attached again, up to three times each.
     pub(super) fn turn(&mut self, now: Instant) -> Vec<Lost> {
         let keeper = self.0.as_mut();
         keeper.map_or_else(Vec::new, |keeper| keeper.turn(now))

@@ -39,11 +39,12 @@ impl Runs {
             stale: Vec::new(),
             stale_ids: Vec::new(),
         };
-        for id in others(run_path, id).into_iter().take(MOST) {
-            if let Some(lock) = LockFile::take_over(&path_of(run_path, id)) {
-                runs.stale.push(lock);
-                runs.stale_ids.push(id);
-            }
+        // Lazily: files that living runs hold do not count.
+        let others = others(run_path, id).into_iter();
+        let dead = others.filter_map(|id| Some((LockFile::take_over(&path_of(run_path, id))?, id)));
+        for (lock, id) in dead.take(MOST) {
+            runs.stale.push(lock);
+            runs.stale_ids.push(id);
         }
         Ok(runs)
     }

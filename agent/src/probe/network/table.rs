@@ -8,23 +8,31 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::Lost;
-use crate::kernel::tc::attach::{Choice, Device, Report, State};
-use crate::kernel::tc::find::{self, Found};
+use crate::kernel::tc::attach::Choice;
+use crate::kernel::tc::find::{self, Found, Search};
 use crate::kernel::tc::watch::Change;
 use crate::kernel::tc::{Both, Direction, Interface};
 
+mod settle;
 mod space;
 mod status;
 #[cfg(test)]
 mod tests;
 
-use space::{Entry, Space};
+use space::{longer, Entry, Space};
 
 /// Interfaces that are known, of all namespaces.
 const INTERFACES: usize = 4_096;
+/// Those among them that are kept for our own namespace.
+const OWN_INTERFACES: usize = 1_024;
+/// Of each other namespace: however many the others have, and however few.
+const FEW_INTERFACES: usize = 4;
+const MANY_INTERFACES: usize = 256;
 /// How long a namespace may have no process and no name before it is forgotten.
 const ABSENCE: Duration = Duration::from_secs(10);
+/// Shortest time between two looks at everything because something was missed. Users can make the
+/// kernel drop messages at will.
+const MISSED_PAUSE: Duration = Duration::from_secs(5);
 /// Numbers of unknown namespaces that are remembered.
 const UNKNOWN: usize = 1_024;
 
@@ -37,6 +45,8 @@ pub(super) struct Order {
     pub(super) places: Vec<PathBuf>,
     pub(super) programs: Both<u32>,
     pub(super) given_up: Vec<(u32, Direction)>,
+    /// Interfaces that are new.
+    pub(super) fresh: Vec<u32>,
     /// How many interfaces may be known of it.
     pub(super) room: usize,
 }
@@ -49,14 +59,25 @@ pub(super) struct Table {
     /// Beginnings of names of interfaces that keep no namespace alive.
     lazy: Vec<String>,
     spaces: BTreeMap<u32, Space>,
+    /// Their inodes by the numbers that the kernel calls them by.
+    numbers: BTreeMap<i32, u32>,
     serial: u64,
     /// Numbers that changes were heard of before the visit that tells whose they are was over.
     unknown: BTreeSet<i32>,
+    /// Inodes of which a process was seen since the kernel was last listened to.
+    noted: BTreeSet<u32>,
     lost: u64,
-    is_searched: bool,
+    /// The last serial number when the first whole search was over.
+    searched: Option<u64>,
     wants_search: bool,
     has_missed: bool,
+    /// Until when nothing is done about what is missed, and how long that pause is.
+    missed: (Instant, Duration),
     has_forgotten: bool,
+    /// Whether a namespace was forgotten in which filters of dead runs may be.
+    has_skipped: bool,
+    /// Whether a namespace that is not settled comes next.
+    takes_new: bool,
 }
 
 impl Table {
@@ -67,13 +88,18 @@ impl Table {
             choice,
             lazy,
             spaces: BTreeMap::new(),
+            numbers: BTreeMap::new(),
             serial: 0,
             unknown: BTreeSet::new(),
+            noted: BTreeSet::new(),
             lost: 0,
-            is_searched: false,
+            searched: None,
             wants_search: false,
             has_missed: false,
+            missed: (now, Duration::ZERO),
             has_forgotten: false,
+            has_skipped: false,
+            takes_new: false,
         };
         let own = table.space(own, now);
         own.places.push("/proc/self/ns/net".into());
@@ -88,14 +114,19 @@ impl Table {
         let space = self.space(inode, now);
         space.process = Some(pid);
         space.hear(now);
+        self.noted.insert(inode);
     }
 
-    /// All namespaces that were found by a search that began at `started`.
-    pub(super) fn found(&mut self, found: Vec<Found>, started: Instant, now: Instant) {
-        self.is_searched = true;
+    /// All that the kernel had to tell was told.
+    pub(super) fn heard(&mut self) {
+        self.noted.clear();
+    }
+
+    /// What a search found that began at `started`.
+    pub(super) fn found(&mut self, search: Search, started: Instant, now: Instant) {
         let own = self.own;
-        let inodes: BTreeSet<u32> = found.iter().map(|found| found.inode).collect();
-        for Found { inode, places } in found {
+        let inodes: BTreeSet<u32> = search.found.iter().map(|found| found.inode).collect();
+        for Found { inode, places } in search.found {
             let space = self.space(inode, now);
             // Ours is entered by the place that it has from the start.
             if inode != own {
@@ -111,22 +142,26 @@ impl Table {
             space.process = None;
             space.absent.get_or_insert(now);
         }
+        if search.is_whole {
+            self.searched.get_or_insert(self.serial);
+        }
     }
 
     /// Something happened in the namespace of this number, or in ours.
     pub(super) fn changed(&mut self, heard_in: Option<i32>, change: Change, now: Instant) {
         match change {
             Change::Missed => {
-                self.wants_search = true;
+                self.wants_search |= now >= self.missed.0;
                 self.has_missed = true;
             }
             // Others have numbers of their own.
-            Change::NamespaceGone(number) if self.is_own(heard_in) => self.ended(number),
+            Change::NamespaceGone(number) if self.is_own(heard_in) => self.ended(number, now),
             Change::NamespaceGone(_) => {}
             Change::Link(interface) => self.link(heard_in, &interface, now),
             Change::LinkGone(index) => {
                 if let Some(space) = self.numbered(heard_in) {
                     space.entries.remove(&index);
+                    space.fresh.remove(&index);
                     // The visit may have seen it before it went.
                     if space.is_running {
                         space.stir(now);
@@ -138,7 +173,6 @@ impl Table {
 
     fn link(&mut self, heard_in: Option<i32>, interface: &Interface, now: Instant) {
         let is_wanted = self.choice.takes(interface);
-        let is_full = self.count() >= INTERFACES;
         let Some(space) = self.numbered(heard_in) else {
             let number = heard_in.filter(|_| self.unknown.len() < UNKNOWN);
             self.unknown.extend(number);
@@ -157,14 +191,8 @@ impl Table {
                     space.stir(now);
                 }
             }
-            None if is_wanted => space.stir(now),
-            None if is_full => {}
-            None => {
-                let mut entry = Entry::default();
-                entry.device.index = interface.index;
-                entry.device.name.clone_from(&interface.name);
-                space.entries.insert(interface.index, entry);
-            }
+            None if is_wanted => space.meet(interface.index, now),
+            None => {}
         }
     }
 
@@ -177,9 +205,7 @@ impl Table {
 
     /// What is due once a second.
     pub(super) fn expire(&mut self, now: Instant) {
-        if std::mem::take(&mut self.has_missed) {
-            self.revisit(now);
-        }
+        self.make_up(now);
         for space in self.spaces.values_mut() {
             space.haste = space.haste.saturating_sub(2);
         }
@@ -193,11 +219,31 @@ impl Table {
                 .absent
                 .is_some_and(|since| now.duration_since(since) >= ABSENCE);
             // The kernel tells only of the end of those that have a number.
-            is_absent && (space.number.is_none() || space.entries.values().all(is_lazy))
+            let is_told = space.number.is_some() && !space.is_doubtful;
+            is_absent && (!is_told || space.entries.values().all(is_lazy))
         });
         let gone: Vec<u32> = gone.map(|(inode, _)| *inode).collect();
         for inode in gone {
             self.forget(inode);
+        }
+    }
+
+    /// Looks at everything again when something was missed, but not all the time.
+    fn make_up(&mut self, now: Instant) {
+        let (until, pause) = self.missed;
+        if !self.has_missed {
+            if now >= until + pause {
+                self.missed.1 = Duration::ZERO;
+            }
+        } else if now >= until {
+            let pause = longer(pause, MISSED_PAUSE);
+            self.missed = (now + pause, pause);
+            self.has_missed = false;
+            self.wants_search = true;
+            self.revisit(now);
+            for space in self.spaces.values_mut() {
+                space.is_doubtful = true;
+            }
         }
     }
 
@@ -206,16 +252,23 @@ impl Table {
         std::mem::take(&mut self.wants_search)
     }
 
-    /// The namespace whose visit is due the longest. It counts as being visited from now on.
+    /// The namespace whose visit is due the longest, in turn of those that are settled and of those
+    /// that are not: a flood of new ones does not hold up the others, nor do they it. It counts as
+    /// being visited from now on.
     pub(super) fn begin(&mut self, now: Instant) -> Option<Order> {
-        let due = self.spaces.iter().filter_map(|(inode, space)| {
-            let due = space
-                .due
-                .filter(|due| *due <= now && !space.is_running && space.has_places())?;
-            Some((due, *inode))
-        });
-        let (_, inode) = due.min()?;
-        self.order(inode)
+        let due = |is_new: bool| {
+            let spaces = self.spaces.iter().filter(|(_, space)| {
+                space.is_settled != is_new && !space.is_running && space.has_places()
+            });
+            let due = spaces.filter_map(|(inode, space)| Some((space.due?, *inode)));
+            let (_, inode) = due.filter(|(due, _)| *due <= now).min()?;
+            Some((inode, is_new))
+        };
+        let (inode, is_new) = due(self.takes_new).or_else(|| due(!self.takes_new))?;
+        self.takes_new = !is_new;
+        let mut order = self.order(inode)?;
+        order.fresh = self.spaces.get_mut(&inode)?.fresh(now);
+        Some(order)
     }
 
     /// Namespaces in which there is, or may be, a filter of ours.
@@ -229,12 +282,12 @@ impl Table {
 
     /// A visit to a namespace, whether it is due or not.
     pub(super) fn order(&mut self, inode: u32) -> Option<Order> {
-        let all = self.count();
+        let (all, is_own) = (self.count(), inode == self.own);
         let space = self.spaces.get_mut(&inode)?;
         let others = all.saturating_sub(space.entries.len());
         space.due = None;
         space.is_running = true;
-        space.is_open = true;
+        space.was_open = std::mem::replace(&mut space.is_open, true);
         space.haste = space.haste.saturating_add(1);
         Some(Order {
             inode,
@@ -242,71 +295,24 @@ impl Table {
             places: space.places(),
             programs: space.programs,
             given_up: space.given_up(),
-            room: INTERFACES.saturating_sub(others),
+            fresh: Vec::new(),
+            // What has filters is not forgotten because others came.
+            room: room(others, is_own).max(space.entries.len()),
         })
     }
 
-    /// A visit that came to nothing; the sentence says why.
-    pub(super) fn failed(&mut self, inode: u32, serial: u64, sentence: String) {
-        if let Some(space) = self.visited(inode, serial) {
-            space.problem = sentence;
-        }
-    }
-
-    /// What a visit found. Returns the filters that somebody else has removed.
-    pub(super) fn settled(
-        &mut self,
-        inode: u32,
-        serial: u64,
-        report: Report,
-        now: Instant,
-    ) -> Vec<Lost> {
-        let is_heard = report
-            .number
-            .is_some_and(|number| self.unknown.remove(&number));
-        let Some(space) = self.visited(inode, serial) else {
-            return Vec::new();
-        };
-        space.is_open = false;
-        if report.is_gone {
-            space.places.clear();
-            space.process = None;
-            space.is_unreachable = true;
-            self.wants_search = true;
-            return Vec::new();
-        }
-        let is_another = space.number.is_some() && space.number != report.number;
-        if is_another && report.number.is_some() {
-            // The inode was given to a new namespace, and the end of the old one was missed.
-            space.entries.clear();
-        }
-        space.number = report.number.or(space.number);
-        if is_heard {
-            space.stir(now);
-        }
-        space.is_settled |= report.problem.is_empty();
-        space.left_out = report.left_out;
-        let mut before = std::mem::take(&mut space.entries);
-        let mut lost = Vec::new();
-        for device in report.devices {
-            let old = before.remove(&device.index).unwrap_or_default();
-            let entry = compare(&old, device, inode, &mut lost);
-            space.entries.insert(entry.device.index, entry);
-        }
-        if !report.problem.is_empty() {
-            // What could not be read is not gone for that.
-            space.entries.append(&mut before);
-        }
-        space.problem = report.problem;
-        space.note_programs();
-        self.lost += lost.len() as u64;
-        lost
-    }
-
-    /// Whether every namespace that can be entered was visited after a search.
+    /// Whether nothing is left of dead runs: every namespace that there was when the first whole
+    /// search was over has been seen to, or is gone.
     pub(super) fn is_swept(&self) -> bool {
         let mut spaces = self.spaces.values();
-        self.is_searched && spaces.all(|space| space.is_settled || !space.has_places())
+        self.searched.is_some_and(|last| {
+            !self.has_skipped && spaces.all(|space| space.is_settled || space.serial > last)
+        })
+    }
+
+    /// How many filters somebody else has removed.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost
     }
 
     /// Whether filters of ours may be in a namespace that is not known any more.
@@ -325,14 +331,20 @@ impl Table {
         Some(&entry.device.name)
     }
 
-    /// The namespace of an inode; a new one takes the place of the one unheard of for longest.
+    /// The namespace of an inode; a new one takes the place of the one that is worth least.
     fn space(&mut self, inode: u32, now: Instant) -> &mut Space {
         if !self.spaces.contains_key(&inode) && self.spaces.len() >= find::MOST {
             let own = self.own;
             let others = self.spaces.iter().filter(|(inode, _)| **inode != own);
-            let oldest = others.min_by_key(|(_, space)| space.heard);
-            let oldest = oldest.map(|(inode, _)| *inode);
-            oldest.into_iter().for_each(|inode| self.forget(inode));
+            let least = others.min_by_key(|(_, space)| space.worth());
+            let least = least.map(|(inode, space)| {
+                let is_old = self.searched.is_none_or(|last| space.serial <= last);
+                (*inode, is_old && !space.is_settled)
+            });
+            if let Some((inode, is_skipped)) = least {
+                self.has_skipped |= is_skipped;
+                self.forget(inode);
+            }
         }
         let serial = &mut self.serial;
         self.spaces.entry(inode).or_insert_with(|| {
@@ -342,17 +354,27 @@ impl Table {
     }
 
     fn forget(&mut self, inode: u32) {
-        if let Some(space) = self.spaces.remove(&inode) {
-            self.has_forgotten |= space.has_filters();
-        }
+        let space = self.remove(inode);
+        self.has_forgotten |= space.is_some_and(|space| space.has_filters());
+    }
+
+    fn remove(&mut self, inode: u32) -> Option<Space> {
+        self.numbers.retain(|_, numbered| *numbered != inode);
+        self.spaces.remove(&inode)
     }
 
     /// The kernel says that a namespace is gone, and with it all that was in it.
-    fn ended(&mut self, number: i32) {
-        let own = self.own;
-        self.spaces
-            .retain(|inode, space| *inode == own || space.number != Some(number));
+    fn ended(&mut self, number: i32, now: Instant) {
         self.unknown.remove(&number);
+        let inode = self.numbers.get(&number).copied();
+        let Some(inode) = inode.filter(|inode| *inode != self.own) else {
+            return;
+        };
+        let ended = self.remove(inode);
+        // A process seen since then may be in another namespace that got its inode.
+        if self.noted.contains(&inode) {
+            self.space(inode, now).process = ended.and_then(|space| space.process);
+        }
     }
 
     fn visited(&mut self, inode: u32, serial: u64) -> Option<&mut Space> {
@@ -369,12 +391,11 @@ impl Table {
 
     /// The namespace that has a number; ours without one.
     fn numbered(&mut self, number: Option<i32>) -> Option<&mut Space> {
-        if number.is_none() {
-            return self.spaces.get_mut(&self.own);
-        }
-        self.spaces
-            .values_mut()
-            .find(|space| space.number == number)
+        let inode = match number {
+            Some(number) => self.numbers.get(&number)?,
+            None => &self.own,
+        };
+        self.spaces.get_mut(inode)
     }
 
     /// Interfaces of all namespaces.
@@ -383,25 +404,13 @@ impl Table {
     }
 }
 
-/// An interface as it is now, after what it was before; notes the filters that were lost.
-fn compare(old: &Entry, mut device: Device, namespace: u32, lost: &mut Vec<Lost>) -> Entry {
-    let mut losses = old.losses;
-    for direction in Direction::ALL {
-        let before = *old.device.sides.of(direction);
-        let side = device.sides.of_mut(direction);
-        match side.state {
-            State::Unknown => *side = before,
-            State::Attached | State::Missing | State::Refused if before.is_attached() => {
-                let count = losses.of_mut(direction);
-                *count = count.saturating_add(1);
-                lost.push(Lost {
-                    namespace,
-                    interface: device.name.clone(),
-                    direction,
-                });
-            }
-            _ => {}
-        }
+/// How many interfaces a namespace may have where those of the others are so many.
+fn room(others: usize, is_own: bool) -> usize {
+    let free = INTERFACES.saturating_sub(others);
+    match is_own {
+        true => free.max(OWN_INTERFACES),
+        false => free
+            .saturating_sub(OWN_INTERFACES)
+            .clamp(FEW_INTERFACES, MANY_INTERFACES),
     }
-    Entry { device, losses }
 }

@@ -6,21 +6,27 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use super::super::message::{self, Messages, NewFilter};
 use super::super::route::Route;
 use super::super::{name, Both, Direction, Filter, Handle, Interface};
+use super::programs::Programs;
 use super::report::{Device, Report, Side, State};
-use super::{Load, Visit};
+use super::{Load, Visit, LOOPBACK};
 
 /// The only kind of qdisc that our filters hang on.
 const CLSACT: &str = "clsact";
+/// ETH_P_ALL of linux/if_ether.h.
+const EVERY_PROTOCOL: u16 = 3;
+/// IF_OPER_DOWN of linux/if.h, which the kernel also says of what is not up.
+const DOWN: u8 = 2;
+/// Handles that are tried.
+const HANDLES: u32 = 4;
 
 /// Why an interface is not as it should be.
 enum Failure {
-    /// It is gone.
-    Gone,
+    /// It is gone, or its time has not come.
+    Passed,
     /// As a sentence.
     Because(String),
 }
@@ -28,7 +34,7 @@ enum Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
         match error.raw_os_error() {
-            Some(libc::ENODEV) => Failure::Gone,
+            Some(libc::ENODEV) => Failure::Passed,
             _ => because(format_args!("{error}")),
         }
     }
@@ -38,17 +44,15 @@ fn because(text: fmt::Arguments<'_>) -> Failure {
     Failure::Because(text.to_string())
 }
 
-/// A loaded program and its number.
-type Program = (OwnedFd, u32);
-
 /// Does the work of a visit in the namespace that this process is in.
 struct Worker<'a> {
     visit: &'a Visit<'a>,
-    load: &'a mut Load<'a>,
     route: Route,
-    /// Programs, once they are needed.
-    programs: Both<Option<Program>>,
+    programs: Programs<'a>,
+    /// Whether filters belong on more than the loopback interface.
+    has_others: bool,
     removed: usize,
+    untidy: usize,
 }
 
 /// Makes every interface what it should be. The error is one of reading interfaces; what goes wrong
@@ -60,25 +64,33 @@ pub(super) fn settle(
 ) -> io::Result<()> {
     let mut route = Route::open()?;
     let links = route.dump(message::GET_LINK, &message::link_request())?;
+    let links = Messages(&links).filter(|message| message.kind == message::NEW_LINK);
+    let links = links.filter_map(|message| message::link(message.body));
+    let links: Vec<Interface> = links.collect();
     let qdiscs = qdiscs(&mut route)?;
+    let mut others = links.iter().filter(|link| link.hardware != LOOPBACK);
+    // A shorter life for the borrow: the worker ends here.
+    let mut load = |namespace, direction| load(namespace, direction);
     let mut worker = Worker {
         visit,
-        // A shorter life for the borrow: the worker ends here.
-        load: &mut |namespace, direction| load(namespace, direction),
+        programs: Programs::new(visit, &mut load),
         route,
-        programs: Both::default(),
+        has_others: others.any(|link| visit.options.choice.takes(link)),
         removed: 0,
+        untidy: 0,
     };
-    let links = Messages(&links).filter(|message| message.kind == message::NEW_LINK);
-    for link in links.filter_map(|message| message::link(message.body)) {
-        if report.devices.len() >= visit.room {
+    let mut taken = 0;
+    for link in &links {
+        let is_wanted = Direction::ALL.iter().any(|one| worker.wants(link, *one));
+        if is_wanted && taken >= visit.room {
             report.left_out += 1;
             continue;
         }
+        taken += usize::from(is_wanted);
         let qdisc = qdiscs.get(&link.index).map(String::as_str);
-        report.devices.extend(worker.settle(&link, qdisc));
+        report.devices.extend(worker.settle(link, qdisc));
     }
-    report.removed = worker.removed;
+    (report.removed, report.untidy) = (worker.removed, worker.untidy);
     Ok(())
 }
 
@@ -95,7 +107,7 @@ fn qdiscs(route: &mut Route) -> io::Result<BTreeMap<u32, String>> {
 }
 
 impl Worker<'_> {
-    /// Makes an interface what it should be; `None` when it is gone.
+    /// Makes an interface what it should be; `None` when there is nothing to be said of it.
     fn settle(&mut self, link: &Interface, qdisc: Option<&str>) -> Option<Device> {
         let mut device = Device {
             index: link.index,
@@ -104,7 +116,7 @@ impl Worker<'_> {
         };
         match self.work_on(link, qdisc, &mut device.sides) {
             Ok(()) => {}
-            Err(Failure::Gone) => return None,
+            Err(Failure::Passed) => return None,
             Err(Failure::Because(reason)) => device.sentence = format!("{}: {reason}", link.name),
         }
         Some(device)
@@ -126,153 +138,180 @@ impl Worker<'_> {
         let mut is_there = Both::default();
         if qdisc == Some(CLSACT) {
             for direction in Direction::ALL {
-                *is_there.of_mut(direction) = self.tidy(link, direction)?;
+                let found = self.tidy(link, direction);
+                self.untidy += usize::from(matches!(found, Err(Failure::Because(_))));
+                *is_there.of_mut(direction) = found?;
             }
         }
-        for direction in &wanted {
-            *sides.of_mut(*direction) = match *is_there.of(*direction) {
-                Some(program) => Side {
-                    state: State::Kept,
-                    program,
-                },
-                None => Side {
-                    state: State::Refused,
-                    program: 0,
-                },
-            };
-        }
-        if !wanted.is_empty() {
-            self.prepare(link.index, qdisc)?;
-        }
+        let mut missing = Vec::new();
         for direction in wanted {
-            if !sides.of(direction).is_attached() {
-                *sides.of_mut(direction) = self.attach(link.index, direction)?;
-            }
+            let given_up = self.visit.given_up.contains(&(link.index, direction));
+            let (state, program) = match *is_there.of(direction) {
+                Some(program) => (State::Kept, program),
+                None if given_up => (State::Missing, 0),
+                None => {
+                    missing.push(direction);
+                    (State::Refused, 0)
+                }
+            };
+            *sides.of_mut(direction) = Side { state, program };
+        }
+        if !missing.is_empty() {
+            self.prepare(link.index, qdisc, &missing)?;
+        }
+        for direction in missing {
+            self.attach(link.index, direction, sides.of_mut(direction))?;
         }
         Ok(())
     }
 
-    /// Whether a filter of ours belongs there.
+    /// Whether a filter of ours belongs there. Anybody can make namespaces that have nothing but a
+    /// loopback interface which is down; nothing is loaded for those.
     fn wants(&self, link: &Interface, direction: Direction) -> bool {
         let options = self.visit.options;
         let is_seen = direction == Direction::Egress || options.ingress;
-        is_seen && !self.visit.removes && options.choice.takes(link)
+        let is_used = self.has_others || link.hardware != LOOPBACK || link.state != DOWN;
+        is_seen && is_used && !self.visit.removes && options.choice.takes(link)
     }
 
-    /// Removes filters of dead runs, and those of this run where none is wanted. Returns the program
-    /// of the one that stays.
+    /// Removes filters of dead runs, and those of this run that are not wanted or not what they
+    /// should be. Returns the program of the one that stays.
     fn tidy(&mut self, link: &Interface, direction: Direction) -> Result<Option<u32>, Failure> {
         let is_wanted = self.wants(link, direction);
-        let known = *self.visit.programs.of(direction);
         let mut kept = None;
         for filter in self.filters(link.index, direction)? {
             let Some((run, program)) = ours(&filter) else {
                 continue;
             };
-            let is_own = run == self.visit.run;
-            if self.visit.stale.contains(&run) || (is_own && !is_wanted) {
-                self.remove(link.index, &filter)?;
-                self.removed += usize::from(!is_own);
-            } else if is_own && (known == 0 || known == program) {
-                kept = Some(program);
+            if self.visit.stale.contains(&run) {
+                self.removed += usize::from(remove(&mut self.route, link.index, &filter)?);
+            } else if run == self.visit.run {
+                let is_right = is_wanted && kept.is_none() && self.is_placed(&filter);
+                match is_right && self.programs.takes(&filter).map_err(Failure::Because)? {
+                    true => kept = Some(program),
+                    false => drop(remove(&mut self.route, link.index, &filter)?),
+                }
             }
         }
         Ok(kept)
     }
 
-    /// The filters of a direction.
+    /// The filters of a direction; only those at the place of ours when no others are looked for.
     fn filters(&mut self, interface: u32, direction: Direction) -> Result<Vec<Filter>, Failure> {
-        let request = message::tc_request(interface, direction.parent());
+        let request = match self.visit.stale.is_empty() {
+            true => message::place_request(interface, direction, self.visit.options.priority),
+            false => message::tc_request(interface, direction.parent()),
+        };
         let answer = self.route.dump(message::GET_FILTER, &request)?;
-        let found = Messages(&answer).filter(|message| message.kind == message::NEW_FILTER);
-        Ok(found
-            .filter_map(|message| message::filter(message.body, direction))
-            .collect())
+        Ok(message::filters(&answer, direction))
     }
 
-    /// Deletes one filter, as it was just read.
-    fn remove(&mut self, interface: u32, filter: &Filter) -> Result<(), Failure> {
-        let Some(request) = message::one_filter(interface, filter) else {
+    /// Sees to a clsact qdisc. One that gets no filters would only cost, so the programs come first.
+    fn prepare(
+        &mut self,
+        interface: u32,
+        qdisc: Option<&str>,
+        missing: &[Direction],
+    ) -> Result<(), Failure> {
+        if let Some(kind) = qdisc {
+            return has_place(kind);
+        }
+        if self.visit.fresh.contains(&interface) {
+            return Err(Failure::Passed);
+        }
+        for direction in missing {
+            let program = self.programs.get(*direction);
+            program.map(drop).map_err(Failure::Because)?;
+        }
+        self.add_qdisc(interface)
+    }
+
+    fn add_qdisc(&mut self, interface: u32) -> Result<(), Failure> {
+        let request = message::new_qdisc(interface);
+        let answer = self
+            .route
+            .ask(message::NEW_QDISC, message::CREATE, &request);
+        let Err(error) = answer else {
             return Ok(());
         };
-        let kind = message::DELETE_FILTER;
-        match self.route.ask(kind, message::ACKNOWLEDGE, &request) {
-            Ok(_) => Ok(()),
+        match error.raw_os_error() {
             // Somebody else was faster.
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Sees to a clsact qdisc.
-    fn prepare(&mut self, interface: u32, qdisc: Option<&str>) -> Result<(), Failure> {
-        if qdisc.is_none() {
-            let request = message::new_qdisc(interface);
-            match self
-                .route
-                .ask(message::NEW_QDISC, message::CREATE, &request)
-            {
-                Ok(_) => return Ok(()),
-                Err(error) => match error.raw_os_error() {
-                    // Somebody else was faster.
-                    Some(libc::EEXIST) => {}
-                    Some(libc::ENOENT | libc::EOPNOTSUPP) => {
-                        return Err(because(format_args!(
-                            "this kernel has no clsact qdisc, so packets are not seen: load the \
-                             module sch_ingress, or use a kernel with CONFIG_NET_SCH_INGRESS"
-                        )));
-                    }
-                    _ => return Err(error.into()),
-                },
+            Some(libc::EEXIST) => {
+                let kind = qdiscs(&mut self.route)?.remove(&interface);
+                kind.map_or(Ok(()), |kind| has_place(&kind))
             }
-        }
-        let again = match qdisc {
-            Some(kind) => Some(kind.to_owned()),
-            None => qdiscs(&mut self.route)?.remove(&interface),
-        };
-        match again.as_deref() {
-            None | Some(CLSACT) => Ok(()),
-            Some(kind) => Err(because(format_args!(
-                "it has a qdisc of the kind {kind}, which is left alone and leaves no place for a \
-                 classifier; who added it may use clsact instead"
+            Some(libc::ENOENT | libc::EOPNOTSUPP) => Err(because(format_args!(
+                "this kernel has no clsact qdisc, so packets are not seen: load the module \
+                 sch_ingress, or use a kernel with CONFIG_NET_SCH_INGRESS"
             ))),
+            _ => Err(error.into()),
         }
     }
 
-    /// Attaches the program of a direction, and looks that it is there.
-    fn attach(&mut self, interface: u32, direction: Direction) -> Result<Side, Failure> {
-        if self.visit.given_up.contains(&(interface, direction)) {
-            return Ok(Side {
-                state: State::Missing,
-                program: 0,
-            });
+    /// Attaches the program of a direction, and looks that it is there. Until that is known, the
+    /// side is [`State::Unknown`].
+    fn attach(
+        &mut self,
+        interface: u32,
+        direction: Direction,
+        side: &mut Side,
+    ) -> Result<(), Failure> {
+        let program = self.programs.get(direction);
+        let (descriptor, program) = program.map_err(Failure::Because)?;
+        side.state = State::Unknown;
+        if let Err(error) = self.add_filter(interface, direction, descriptor) {
+            // Where no answer came, it may be there.
+            if error.raw_os_error().is_some() {
+                side.state = State::Refused;
+            }
+            return Err(self.refusal(error));
         }
-        let (descriptor, program) = self.program(direction).map_err(Failure::Because)?;
-        let name = name::of(self.visit.run, direction);
-        let request = message::new_filter(&NewFilter {
-            interface,
-            direction,
-            priority: self.visit.options.priority,
-            handle: self.visit.options.handle,
-            program: descriptor,
-            name: &name,
+        let filters = self.filters(interface, direction)?;
+        let is_there = filters.iter().any(|filter| {
+            ours(filter) == Some((self.visit.run, program)) && self.is_placed(filter)
         });
-        self.route
-            .ask(message::NEW_FILTER, message::CREATE, &request)
-            .map_err(|error| self.refusal(error))?;
-        let is_there = self.filters(interface, direction)?.iter().any(|filter| {
-            ours(filter) == Some((self.visit.run, program)) && filter.program_is_direct()
-        });
-        match is_there {
-            true => Ok(Side {
-                state: State::Attached,
-                program,
-            }),
-            false => Err(because(format_args!(
+        side.state = State::Refused;
+        if !is_there {
+            return Err(because(format_args!(
                 "the kernel took the classifier for {}, but it is not there: somebody else removes \
                  filters",
                 direction.name()
-            ))),
+            )));
+        }
+        let state = State::Attached;
+        *side = Side { state, program };
+        Ok(())
+    }
+
+    /// Adds a filter. A handle of our own choice may be taken; then another is tried.
+    fn add_filter(&mut self, interface: u32, direction: Direction, program: i32) -> io::Result<()> {
+        let chosen = self.visit.options.handle;
+        let name = name::of(self.visit.run, direction);
+        let mut attempt = 0;
+        loop {
+            let request = message::new_filter(&NewFilter {
+                interface,
+                direction,
+                priority: self.visit.options.priority,
+                handle: if chosen > 0 {
+                    chosen
+                } else {
+                    handle(self.visit.run, attempt)
+                },
+                program,
+                name: &name,
+            });
+            let answer = self
+                .route
+                .ask(message::NEW_FILTER, message::CREATE, &request);
+            attempt += 1;
+            match answer {
+                Err(error)
+                    if error.raw_os_error() == Some(libc::EEXIST)
+                        && chosen == 0
+                        && attempt < HANDLES => {}
+                answer => return answer.map(drop),
+            }
         }
     }
 
@@ -280,7 +319,7 @@ impl Worker<'_> {
     fn refusal(&self, error: io::Error) -> Failure {
         let (priority, handle) = (self.visit.options.priority, self.visit.options.handle);
         match error.raw_os_error() {
-            Some(libc::EEXIST) => because(format_args!(
+            Some(libc::EEXIST) if handle > 0 => because(format_args!(
                 "handle {handle} at priority {priority} belongs to somebody else's filter; choose \
                  another network.classifier_handle, or 0"
             )),
@@ -292,33 +331,23 @@ impl Worker<'_> {
         }
     }
 
-    /// Descriptor and number of the program of a direction: the one that other interfaces of this
-    /// namespace have, or a new one.
-    fn program(&mut self, direction: Direction) -> Result<(i32, u32), String> {
-        if self.programs.of(direction).is_none() {
-            let program = self.open_program(direction)?;
-            *self.programs.of_mut(direction) = Some(program);
-        }
-        let program = self.programs.of(direction).as_ref();
-        let (descriptor, number) = program.ok_or("the classifier was not loaded")?;
-        Ok((descriptor.as_raw_fd(), *number))
+    /// Whether a filter is at the place of ours and decides over every packet, as ours do.
+    fn is_placed(&self, filter: &Filter) -> bool {
+        let mut programs = filter.program.iter();
+        filter.protocol == EVERY_PROTOCOL
+            && filter.priority == self.visit.options.priority
+            && programs.any(|program| program.is_direct)
     }
+}
 
-    fn open_program(&mut self, direction: Direction) -> Result<Program, String> {
-        let known = *self.visit.programs.of(direction);
-        let mut found = None;
-        if known != 0 {
-            found = bpf_sys::Objects::Programs
-                .open(known)
-                .map_err(|error| format!("the classifier cannot be opened again: {error}"))?;
-        }
-        let descriptor = match found {
-            Some(descriptor) => descriptor,
-            None => (self.load)(self.visit.inode, direction)?,
-        };
-        // Kernels before 4.13 have no numbers, neither here nor in the filter.
-        let number = bpf_sys::program_info(descriptor.as_fd()).map_or(0, |info| info.id);
-        Ok((descriptor, number))
+/// Whether our filters have a place in a qdisc.
+fn has_place(kind: &str) -> Result<(), Failure> {
+    match kind == CLSACT {
+        true => Ok(()),
+        false => Err(because(format_args!(
+            "it has a qdisc of the kind {kind}, which is left alone and leaves no place for a \
+             classifier; who added it may use clsact instead"
+        ))),
     }
 }
 
@@ -329,10 +358,30 @@ fn ours(filter: &Filter) -> Option<(u64, u32)> {
     (filter.chain == 0).then_some((run, program.id))
 }
 
-impl Filter {
-    fn program_is_direct(&self) -> bool {
-        self.program
-            .as_ref()
-            .is_some_and(|program| program.is_direct)
+/// A handle that nobody else asks for: people and plug-ins use small ones, and the kernel takes the
+/// lowest that is free.
+fn handle(run: u64, attempt: u32) -> u32 {
+    let spread = (run as u32).wrapping_add(attempt.wrapping_mul(0x9e37_79b1));
+    (spread & i32::MAX as u32) | 1 << 16
+}
+
+/// Deletes one filter as it was read; false when it is gone or another has taken its handle.
+pub(super) fn remove(route: &mut Route, interface: u32, filter: &Filter) -> io::Result<bool> {
+    let Some(request) = message::one_filter(interface, filter) else {
+        return Ok(false);
+    };
+    let mut delete = || -> io::Result<bool> {
+        // A deletion names a handle only, whoever's filter is there meanwhile.
+        let answer = route.ask(message::GET_FILTER, message::ANSWER, &request)?;
+        let now = message::filters(&answer.unwrap_or_default(), filter.direction);
+        if !now.contains(filter) {
+            return Ok(false);
+        }
+        route.ask(message::DELETE_FILTER, message::ACKNOWLEDGE, &request)?;
+        Ok(true)
+    };
+    match delete() {
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        result => result,
     }
 }

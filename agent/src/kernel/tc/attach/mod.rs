@@ -1,11 +1,12 @@
 //! Our classifiers on the interfaces of one network namespace.
 //!
 //! A [`Visit`] says what is wanted there; a short-lived forked child enters the namespace, makes it
-//! so and answers with the bytes of a [`Report`]. `interfaces` does the work, [`Classifiers`] loads
-//! the programs. Who is visited when, and what a report means, is decided above.
+//! so and answers with the bytes of a [`Report`]. `interfaces` does the work, `programs` knows which
+//! program a filter has, [`Classifiers`] loads them. Who is visited when, and what a report means, is decided above.
 
 mod classifiers;
 mod interfaces;
+mod programs;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -33,7 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of a report: some thousand interfaces with a sentence each.
 const LONGEST: usize = 2 << 20;
 /// ARPHRD_ETHER and ARPHRD_LOOPBACK of linux/if_arp.h: what has Ethernet headers.
-const ETHERNET: [u16; 2] = [1, 772];
+const ETHERNET: [u16; 2] = [1, LOOPBACK];
+const LOOPBACK: u16 = 772;
 
 /// Which interfaces may be touched.
 #[derive(Clone, Debug, Default)]
@@ -79,7 +81,7 @@ pub struct Options {
     pub ingress: bool,
     /// Priority of the filters, from 1; the lowest is asked first.
     pub priority: u16,
-    /// Handle of the filters; the kernel chooses when 0.
+    /// Handle of the filters; one that nobody else uses is chosen when 0.
     pub handle: u32,
 }
 
@@ -105,7 +107,10 @@ pub struct Visit<'a> {
     pub programs: Both<u32>,
     /// Where nothing is attached again: index of the interface and direction.
     pub given_up: Vec<(u32, Direction)>,
-    /// How many interfaces are looked at.
+    /// Interfaces that have just come: they get no qdisc yet, since who made them may want to add
+    /// one.
+    pub fresh: Vec<u32>,
+    /// How many interfaces may get filters; the others take no room.
     pub room: usize,
 }
 

@@ -19,10 +19,12 @@ pub struct Report {
     pub is_gone: bool,
     /// Its interfaces.
     pub devices: Vec<Device>,
-    /// Interfaces that there was no room for.
+    /// Interfaces that filters belong on, but that there was no room for.
     pub left_out: usize,
     /// Filters of dead runs that were removed.
     pub removed: usize,
+    /// Interfaces where filters of dead runs, or of this one that are not wanted, may be left.
+    pub untidy: usize,
     /// Why something is missing, as a sentence; empty when nothing is.
     pub problem: String,
 }
@@ -123,9 +125,18 @@ impl Report {
         }
         line(&["left_out", &self.left_out.to_string()]);
         line(&["removed", &self.removed.to_string()]);
+        line(&["untidy", &self.untidy.to_string()]);
         line(&["problem", &one_field(&self.problem)]);
         line(&[END]);
         out.write_all(text.as_bytes())
+    }
+
+    /// Whether everything is as it should be, and known.
+    pub fn is_whole(&self) -> bool {
+        let mut devices = self.devices.iter();
+        self.problem.is_empty()
+            && self.left_out == 0
+            && devices.all(|device| device.sentence.is_empty())
     }
 
     /// The report that a child wrote; `None` when it did not come to its end.
@@ -140,6 +151,7 @@ impl Report {
                 "device" => report.devices.push(device(&mut fields)?),
                 "left_out" => report.left_out = fields.next()?.parse().ok()?,
                 "removed" => report.removed = fields.next()?.parse().ok()?,
+                "untidy" => report.untidy = fields.next()?.parse().ok()?,
                 "problem" => report.problem = fields.next()?.to_owned(),
                 END => return Some(report),
                 _ => return None,
@@ -191,6 +203,7 @@ mod tests {
             devices: vec![device, Device::default()],
             left_out: 1,
             removed: 2,
+            untidy: 3,
             problem: "all is lost".to_owned(),
             ..Report::default()
         };

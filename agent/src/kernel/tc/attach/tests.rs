@@ -9,16 +9,23 @@ use super::super::message::NewFilter;
 use super::super::{name, Filter, Handle};
 use super::*;
 
+mod repair;
+
 const RUN: u64 = 7;
 const OLD_RUN: u64 = 6;
 /// Its loopback interface.
 const LOOPBACK: u32 = 1;
 const LONG: Duration = Duration::from_secs(60);
 
-/// A classifier that leaves every packet to the next: r0 = -1; exit.
+/// A classifier that leaves every packet to the next.
 fn program() -> Result<OwnedFd, String> {
+    returning(0xff)
+}
+
+/// A classifier: r0 = a number of four equal bytes; exit.
+fn returning(byte: u8) -> Result<OwnedFd, String> {
     let code = [
-        [0xb7, 0, 0, 0, 0xff, 0xff, 0xff, 0xff],
+        [0xb7, 0, 0, 0, byte, byte, byte, byte],
         [0x95, 0, 0, 0, 0, 0, 0, 0],
     ];
     bpf_sys::load_program(&bpf_sys::ProgramLoad {
@@ -52,6 +59,7 @@ fn visit(options: &Options) -> Visit<'_> {
         places: Vec::new(),
         programs: Both::default(),
         given_up: Vec::new(),
+        fresh: Vec::new(),
         room: 10,
     }
 }
@@ -110,6 +118,15 @@ impl Scene<'_> {
         self.route.ask(kind, message::CREATE, body).map(drop)
     }
 
+    /// Switches the loopback interface.
+    fn switch(&mut self, is_up: bool) -> io::Result<()> {
+        // struct ifinfomsg with IFF_UP in its flags and in what changes of them.
+        let words = [0, LOOPBACK, u32::from(is_up), 1];
+        let body = words.map(u32::to_ne_bytes).concat();
+        let kind = message::NEW_LINK;
+        self.route.ask(kind, message::ACKNOWLEDGE, &body).map(drop)
+    }
+
     /// An egress filter at our priority.
     fn add_filter(&mut self, name: &str, handle: u32) -> io::Result<()> {
         let body = message::new_filter(&NewFilter {
@@ -150,11 +167,13 @@ fn compare(play: Play, expected: &str) {
             unshare(CloneFlags::CLONE_NEWNET)?;
             let route = Route::open()?;
             let foreign = program()?;
-            play(&mut Scene {
+            let mut scene = Scene {
                 out: &mut *out,
                 route,
                 foreign,
-            })
+            };
+            scene.switch(true)?;
+            play(&mut scene)
         };
         if let Err(error) = begin() {
             let _ = write!(out, "failed: {error}");

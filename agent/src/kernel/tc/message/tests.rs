@@ -63,6 +63,9 @@ fn a_link_is_read() {
     assert!(is_of_link(&link_body()));
     assert_eq!((&*link.name, &*link.kind), ("eth0", "veth"));
     assert_eq!(link.address, [2, 0, 0, 0, 0, 1]);
+    let mut long = link_body();
+    long.extend(attribute_bytes(IFLA_IFNAME, &[b'a'; 1_000]));
+    assert_eq!(super::link(&long).unwrap().name, "a".repeat(15));
 }
 
 #[test]
@@ -98,6 +101,10 @@ fn requests_can_be_read_back() {
         assert_eq!(filter_request(&body), Some((3, direction)));
     }
     assert_eq!(filter_request(&tc_request(3, Handle(0))), None);
+    let body = place_request(2, Direction::Ingress, 1);
+    // The handle alone is not asked for.
+    let of_filter = filter_body();
+    assert_eq!(body.get(12..), of_filter.get(12..TC_HEADER));
     assert_eq!(link_request().len(), LINK_HEADER + 8);
 }
 

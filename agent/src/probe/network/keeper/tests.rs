@@ -250,7 +250,7 @@ fn what_a_killed_run_left_is_removed_by_the_next() {
             killed.runs.end(false);
             let mut next = keeper(scene)?;
             writeln!(out, "{}", next.status()["stale_runs"])?;
-            next.table.found(Vec::new(), next.now, next.now);
+            next.searched(next.now, Ok(b"end\0".to_vec()));
             turn_until(&mut next, 2);
             writeln!(out, "{}", next.status()["stale_runs"])?;
             filters(out)?;
@@ -258,5 +258,48 @@ fn what_a_killed_run_left_is_removed_by_the_next() {
             filters(out)
         },
         "1\n0\nqdisc clsact\nfilter ingress\nfilter egress\nqdisc clsact\n",
+    );
+}
+
+#[test]
+fn children_that_the_kernel_keeps_count_until_they_are_gone() {
+    compare(
+        'd',
+        |out, scene| {
+            let mut keeper = keeper(scene)?;
+            for _ in 0..CHILDREN {
+                let hang = &mut |_: &mut File| sleep(LONG);
+                keeper.stuck.push(child::start(hang, 100, LONG)?);
+            }
+            keeper.turn(Instant::now());
+            writeln!(out, "{} started", keeper.jobs.len())?;
+            keeper.stuck.iter_mut().for_each(Running::end);
+            while !keeper.stuck.is_empty() {
+                keeper.second = keeper.now;
+                keeper.turn(Instant::now());
+                sleep(PAUSE);
+            }
+            turn_until(&mut keeper, 0);
+            keeper.stop();
+            Ok(())
+        },
+        "0 started\n",
+    );
+}
+
+#[test]
+fn a_search_that_fails_is_a_problem() {
+    compare(
+        'e',
+        |out, scene| {
+            let mut keeper = keeper(scene)?;
+            keeper.searched(keeper.now, Ok(b"7\0".to_vec()));
+            writeln!(out, "{}", keeper.status()["problems"][0])?;
+            keeper.searched(keeper.now, Ok(b"end\0".to_vec()));
+            writeln!(out, "{}", keeper.status()["problems"])?;
+            keeper.stop();
+            Ok(())
+        },
+        "\"network namespaces could not be searched for: the search was cut short\"\n[]\n",
     );
 }

@@ -13,6 +13,14 @@ pub(super) const PAUSE: Duration = Duration::from_millis(50);
 pub(super) const LONG_PAUSE: Duration = Duration::from_secs(1);
 /// Visits in a row, less two a second, that count as all the time.
 pub(super) const HASTE: u32 = 20;
+/// Between the first sign of an interface and its qdisc: a network plug-in that is about to add one
+/// of its own would fail. What has a clsact qdisc does not wait.
+pub(super) const SETTLING: Duration = Duration::from_secs(1);
+/// Interfaces that may be new at once; more count as old.
+const FRESH: usize = 1_024;
+/// Shortest and longest pause after a visit that was no success; they double.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How often a filter that somebody removed is attached again.
 const RETRIES: u8 = 3;
 
@@ -49,14 +57,24 @@ pub(super) struct Space {
     pub(super) absent: Option<Instant>,
     pub(super) due: Option<Instant>,
     pub(super) is_running: bool,
-    /// Whether a visit was begun whose report did not come: nobody knows what it did.
+    /// Whether a visit was begun of which no whole report came: nobody knows what it did. Before the
+    /// visit under way, too.
     pub(super) is_open: bool,
-    /// Whether a visit has succeeded; whether the last one found no way in.
+    pub(super) was_open: bool,
+    /// Whether a visit has seen to all filters of dead runs.
     pub(super) is_settled: bool,
-    pub(super) is_unreachable: bool,
+    /// How many visits in a row have found no way in.
+    pub(super) unreachable: u32,
+    /// Whether its end may have been missed.
+    pub(super) is_doubtful: bool,
     pub(super) haste: u32,
+    /// The last pause after a visit that was no success.
+    pub(super) pause: Duration,
     pub(super) programs: Both<u32>,
+    /// The interfaces that filters belong on, and those about which there is something to say.
     pub(super) entries: BTreeMap<u32, Entry>,
+    /// New interfaces, and since when they are known.
+    pub(super) fresh: BTreeMap<u32, Instant>,
     pub(super) left_out: usize,
     pub(super) problem: String,
 }
@@ -73,11 +91,15 @@ impl Space {
             due: Some(now),
             is_running: false,
             is_open: false,
+            was_open: false,
             is_settled: false,
-            is_unreachable: false,
+            unreachable: 0,
+            is_doubtful: false,
             haste: 0,
+            pause: Duration::ZERO,
             programs: Both::default(),
             entries: BTreeMap::new(),
+            fresh: BTreeMap::new(),
             left_out: 0,
             problem: String::new(),
         }
@@ -97,9 +119,61 @@ impl Space {
     pub(super) fn hear(&mut self, now: Instant) {
         self.heard = now;
         self.absent = None;
-        if std::mem::take(&mut self.is_unreachable) && !self.is_running {
-            self.stir(now);
+        self.is_doubtful = false;
+    }
+
+    /// An interface was heard of that is not known.
+    pub(super) fn meet(&mut self, interface: u32, now: Instant) {
+        if self.fresh.contains_key(&interface) {
+            return;
         }
+        if self.fresh.len() < FRESH {
+            self.fresh.insert(interface, now);
+        }
+        self.stir(now);
+    }
+
+    /// The interfaces that are new.
+    pub(super) fn fresh(&mut self, now: Instant) -> Vec<u32> {
+        self.fresh
+            .retain(|_, since| now.saturating_duration_since(*since) < SETTLING);
+        self.fresh.keys().copied().collect()
+    }
+
+    /// A visit was no success: the next one comes later each time.
+    pub(super) fn back_off(&mut self, now: Instant) {
+        self.pause = longer(self.pause, SHORTEST_PAUSE);
+        self.schedule(now + self.pause);
+    }
+
+    /// A visit found no way in. True the first time.
+    pub(super) fn lose(&mut self, now: Instant) -> bool {
+        self.places.clear();
+        self.process = None;
+        self.unreachable = self.unreachable.saturating_add(1);
+        if self.unreachable == 1 {
+            // Where another way is found, it is tried at once.
+            self.schedule(now + PAUSE);
+            return true;
+        }
+        // Most are just gone, which is no problem.
+        "it cannot be entered: none of the files that led to it does any more"
+            .clone_into(&mut self.problem);
+        self.back_off(now);
+        false
+    }
+
+    /// What is evicted first has the lowest worth: what is gone, what was never visited, what has no
+    /// filters, what was not heard of for long. Users can make namespaces as fast as they like.
+    pub(super) fn worth(&self) -> (bool, bool, bool, bool, Instant) {
+        let is_lost = self.unreachable > 0 || self.absent.is_some();
+        (
+            self.is_running,
+            !is_lost,
+            self.is_settled,
+            self.has_filters(),
+            self.heard,
+        )
     }
 
     pub(super) fn has_places(&self) -> bool {
@@ -135,4 +209,9 @@ impl Space {
             *self.programs.of_mut(direction) = found.map_or(0, |side| side.program);
         }
     }
+}
+
+/// The pause after this one.
+pub(super) fn longer(pause: Duration, shortest: Duration) -> Duration {
+    pause.saturating_mul(2).clamp(shortest, LONGEST_PAUSE)
 }

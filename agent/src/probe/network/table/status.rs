@@ -2,7 +2,8 @@
 
 use serde_json::{json, Value};
 
-use super::{Space, State, Table};
+use super::{Space, Table};
+use crate::kernel::tc::attach::State;
 use crate::kernel::tc::Direction;
 
 /// Sentences of a kind that are shown.

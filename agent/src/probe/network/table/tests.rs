@@ -2,7 +2,11 @@
 
 use super::space::{HASTE, LONG_PAUSE, PAUSE};
 use super::*;
-use crate::kernel::tc::attach::Side;
+use crate::kernel::tc::attach::{Device, Report, Side, State};
+use crate::probe::network::Lost;
+
+mod crowd;
+mod trouble;
 
 const OWN: u32 = 100;
 const POD: u32 = 200;
@@ -42,9 +46,23 @@ impl Scene {
     /// A pod with number 5, in which `devices` were found.
     fn add_pod(&mut self, devices: Vec<Device>) -> Order {
         self.table.note(POD, 42, self.now);
+        self.table.heard();
         let order = self.due().unwrap();
         self.settle(&order, report(devices));
         order
+    }
+
+    /// A whole search has just found these.
+    fn find(&mut self, inodes: &[u32]) {
+        let found = inodes.iter().map(|inode| Found {
+            inode: *inode,
+            places: vec!["/run/netns/blue".into()],
+        });
+        let search = Search {
+            found: found.collect(),
+            is_whole: true,
+        };
+        self.table.found(search, self.now, self.now);
     }
 
     /// Visits the pod.
@@ -145,7 +163,7 @@ fn changes_are_grouped_and_only_some_matter() {
     scene.change(Some(9), link(4, "eth0"));
     assert_eq!(scene.attached(), (0, 0));
     assert_eq!(scene.table.device_name(POD, 2), None);
-    assert_eq!(scene.table.device_name(POD, 3), Some("docker0"));
+    assert_eq!(scene.table.device_name(POD, 3), None, "it takes no room");
 }
 
 #[test]
@@ -186,6 +204,7 @@ fn a_lost_filter_is_told_and_given_up_after_three_times() {
         namespace: POD,
         interface: "eth0".to_owned(),
         direction: Direction::Egress,
+        attached_again: true,
     };
     for count in 0..3 {
         let (order, found) = scene.visit_pod(vec![device(2, "eth0", State::Attached)]);
@@ -197,7 +216,12 @@ fn a_lost_filter_is_told_and_given_up_after_three_times() {
     assert_eq!(order.given_up, [(2, Direction::Egress)]);
     assert_eq!(found, []);
     let (_, found) = scene.visit_pod(vec![device(2, "eth0", State::Missing)]);
-    assert_eq!(found, [lost]);
+    let attached_again = false;
+    let gone = Lost {
+        attached_again,
+        ..lost
+    };
+    assert_eq!(found, [gone]);
     let (_, found) = scene.visit_pod(vec![device(2, "eth0", State::Missing)]);
     assert_eq!(found, []);
     let status = scene.table.status();
@@ -269,12 +293,7 @@ fn a_namespace_without_a_way_in_is_searched_for() {
     scene.table.revisit(scene.now);
     assert_ne!(scene.due().unwrap().inode, POD);
     assert_eq!(scene.due(), None);
-    let found = Found {
-        inode: POD,
-        places: vec!["/run/netns/blue".into()],
-    };
-    let started = scene.now;
-    scene.table.found(vec![found], started, scene.now);
+    scene.find(&[POD]);
     scene.pass(PAUSE);
     let places = scene.due().unwrap().places;
     assert_eq!(places, [PathBuf::from("/run/netns/blue")]);
@@ -300,7 +319,7 @@ fn only_namespaces_with_lazy_interfaces_are_forgotten() {
         scene.table.order(POD).unwrap();
         scene.settle(&order, report);
         scene.pass(Duration::from_secs(1));
-        scene.table.found(Vec::new(), scene.now, scene.now);
+        scene.find(&[]);
         scene.table.expire(scene.now);
         assert!(scene.table.knows(POD), "{name}: it may be in use again");
         scene.pass(ABSENCE);
@@ -319,16 +338,11 @@ fn only_namespaces_with_lazy_interfaces_are_forgotten() {
 fn everything_is_swept_once_it_was_searched_and_visited() {
     let mut scene = Scene::new();
     assert!(!scene.table.is_swept());
-    let found = Found {
-        inode: POD,
-        places: vec!["/run/netns/blue".into()],
-    };
-    scene.table.found(vec![found], scene.now, scene.now);
+    scene.find(&[POD]);
     assert!(!scene.table.is_swept());
     let order = scene.due().unwrap();
-    scene
-        .table
-        .failed(POD, order.serial, "it took too long".to_owned());
+    let sentence = "it took too long".to_owned();
+    scene.table.failed(POD, order.serial, sentence, scene.now);
     assert!(!scene.table.is_swept());
     assert_eq!(
         scene.table.with_filters(),
@@ -338,41 +352,4 @@ fn everything_is_swept_once_it_was_searched_and_visited() {
     scene.visit_pod(Vec::new());
     assert!(scene.table.is_swept());
     assert!(scene.table.with_filters().is_empty());
-}
-
-#[test]
-fn both_tables_are_bounded() {
-    let mut scene = Scene::new();
-    let most = u32::try_from(find::MOST).unwrap();
-    for inode in 1_000..1_000 + 2 * most {
-        scene.pass(Duration::from_millis(1));
-        scene.table.note(inode, 1, scene.now);
-    }
-    assert_eq!(scene.table.spaces.len(), find::MOST);
-    assert!(scene.table.knows(OWN));
-    assert!(!scene.table.knows(1_000));
-    let last = 1_000 + 2 * most - 1;
-    let order = scene.table.order(last).unwrap();
-    assert_eq!(order.room, INTERFACES);
-    let full = (0..4_096).map(|index| device(index, "eth", State::Kept));
-    scene.settle(&order, report(full.collect()));
-    assert_eq!(scene.table.order(OWN).unwrap().room, 0);
-    scene.change(None, link(9, "docker0"));
-    assert_eq!(scene.table.count(), INTERFACES);
-    for number in 100..100 + 2 * 1_024 {
-        scene.change(Some(number), link(9, "eth0"));
-    }
-    assert_eq!(scene.table.unknown.len(), UNKNOWN);
-}
-
-#[test]
-fn what_was_missed_makes_everything_due_within_a_second() {
-    let mut scene = Scene::new();
-    scene.add_pod(Vec::new());
-    scene.change(None, Change::Missed);
-    assert!(scene.table.take_wish());
-    scene.table.expire(scene.now);
-    let due = [scene.due().unwrap().inode, scene.due().unwrap().inode];
-    assert_eq!(due, [OWN, POD]);
-    assert_eq!(scene.due(), None);
 }
