@@ -3,7 +3,7 @@
 # DIR: DIR/root (the unpacked package) and DIR/release (its name, such as 6.1.0-9-cloud-amd64). Quick
 # when it is there already. The package comes from the host's own apt sources, or, where those have
 # none, from the same mirrors' suites that have, by an apt configuration of its own under DIR.
-# KERNEL_DEB=FILE takes a package that is at hand.
+# KERNEL_DEB=FILE takes a package that is at hand, whatever DIR holds.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 DIR=$(realpath -m "${1:?usage: fetch.sh DIR SERIES}")
@@ -77,7 +77,7 @@ download() {
   done
 }
 
-if [ -e "$DIR/release" ] && [ -e "$DIR/root/boot/vmlinuz-$(cat "$DIR/release")" ]; then
+if [ -z "${KERNEL_DEB:-}" ] && [ -e "$DIR/release" ] && [ -e "$DIR/root/boot/vmlinuz-$(cat "$DIR/release")" ]; then
   exit
 fi
 rm -rf "$DIR"

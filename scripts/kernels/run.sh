@@ -61,7 +61,8 @@ mkdir -p "$WORK"
 # boot_machine SERIES [KERNEL-ARGUMENT...]: boots $WORK/run, shows its output, returns its code.
 boot_machine() {
   local code=0 series=$1 release
-  KERNEL_DIR=$WORK/$1
+  # A package that was given leaves the series that was fetched alone.
+  KERNEL_DIR=$WORK/${KERNEL_DEB:+given-}$1
   shift
   # A condition around this function switches off that errors end it.
   "$HERE/fetch.sh" "$KERNEL_DIR" "$series" || return

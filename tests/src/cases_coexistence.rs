@@ -2,6 +2,8 @@
 //! again), theirs stay as they are, packets that they let pass pass, those that they drop do not, and
 //! `runtime network check` says of each interface what the guide says.
 
+use std::cmp::Ordering;
+
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -9,7 +11,7 @@ use serde_json::Value;
 use crate::classifiers::{self, of_others, qdiscs, Filter, Foreign, DIRECTIONS};
 use crate::harness::{rule_of, Agent, STOP_SECONDS};
 use crate::neighbours::Neighbours;
-use crate::net_agent::{self, check, wait_attached};
+use crate::net_agent::{self, check, check_text, wait_attached};
 use crate::net_places::{join, Namespace};
 use crate::report::{ensure, Failure, Outcome, Report};
 use crate::scratch::{patience, wait_for};
@@ -113,6 +115,16 @@ fn expect_row(one: &Foreign, said: &Value, running: bool) -> Outcome {
     let theirs = theirs.ok_or_else(|| format!("the classifier is not seen: {said}"))?;
     let right = theirs["priority"] == one.priority && theirs["direction"] == one.direction;
     ensure(right, || format!("seen as {theirs}"))?;
+    // At the same priority handles decide, and the kernel gives out those of ours.
+    let place = match u64::from(one.priority).cmp(&OUR_PRIORITY) {
+        Ordering::Less => Some("before"),
+        Ordering::Equal => None,
+        Ordering::Greater => Some("after"),
+    };
+    ensure(
+        place.is_none_or(|place| theirs["position"] == place),
+        || format!("expected {place:?} ours: {theirs}"),
+    )?;
     let ours = classifiers.iter().filter(is_ours).count();
     let expected = if running { DIRECTIONS.len() } else { 0 };
     ensure(ours == expected, || {
@@ -256,7 +268,7 @@ fn ingress_qdisc() -> Outcome {
     })
 }
 
-/// Another priority, as the advice has it: below the provider's.
+/// Another priority, as the advice has it: below the provider's; and a handle that was asked for.
 fn own_priority() -> Outcome {
     let (near, far) = (Namespace::new()?, Namespace::new()?);
     join("cwst0", (&near, &[]), (&far, &[]))?;
@@ -270,17 +282,37 @@ fn own_priority() -> Outcome {
     classifiers::prepare(&near, ["cwst0"].into_iter())?;
     classifiers::attach(&near, &[foreign])?;
     let priority = "DD_RUNTIME_SECURITY_CONFIG_NETWORK_CLASSIFIER_PRIORITY";
-    let agent = net_agent::launch("priority")?.env(priority, "4").start()?;
+    let [handle, raw] = ["CLASSIFIER_HANDLE", "RAW_CLASSIFIER_HANDLE"]
+        .map(|key| format!("DD_EVENT_MONITORING_CONFIG_NETWORK_{key}"));
+    let agent = net_agent::launch("priority")?
+        .env(priority, "4")
+        .env(&handle, "7")
+        .env(&raw, "8")
+        .start()?;
     let interfaces = ["cwst0".to_owned()];
     let filters = wait_attached(&agent, &near, &interfaces, |_| true)?;
     let ours: Vec<&Filter> = filters.iter().filter(|filter| filter.is_ours()).collect();
-    ensure(ours.iter().all(|filter| filter.priority == 4), || {
-        format!("{ours:?}")
-    })?;
+    let is_right = |filter: &&Filter| filter.priority == 4 && filter.handle() == "0x7";
+    ensure(ours.iter().all(is_right), || format!("{ours:?}"))?;
     let said = check(&agent, &near)?;
     let row = said.iter().find(|one| one["name"] == "cwst0");
     let good = row.is_some_and(|one| one["code"] == "nothing");
-    ensure(good, || format!("{said:?}"))
+    ensure(good, || format!("{said:?}"))?;
+    let text = check_text(&agent, &near)?;
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let has = |beginning: &str, end: &str| {
+        let mut lines = lines.iter();
+        lines.any(|line| line.starts_with(beginning) && line.ends_with(end))
+    };
+    let good = has(
+        "ingress priority=4 handle=0x7 security-agent/",
+        "security-agent",
+    ) && has(
+        "ingress priority=5 handle=0x1 ",
+        ", what it returns is unknown",
+    ) && lines.iter().any(|line| line.contains(", behind ours"))
+        && has("advice: ", "");
+    ensure(good, || text)
 }
 
 /// One that somebody removes is told of and attached again.

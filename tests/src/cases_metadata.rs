@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::harness::{policy, rule, rule_of, summary, Agent};
-use crate::net_agent::{self, wait_attached};
+use crate::net_agent::{self, wait_bridged};
 use crate::net_places::{Bridged, INTERFACE};
 use crate::report::{ensure, Failure, Outcome, Report};
 use crate::sender::{ask, Server};
@@ -37,7 +37,7 @@ pub(crate) fn run(report: &mut Report) {
     }
     let bed = match start() {
         Ok(bed) => bed,
-        Err(failure) => return report.case("metadata_start", || Err(failure)),
+        Err(failure) => return report.not_started("metadata_start", failure),
     };
     for (name, test) in TESTS {
         report.case(name, || test(&bed));
@@ -66,9 +66,7 @@ fn start() -> Result<Bed, Failure> {
     let agent = net_agent::launch("metadata")?
         .policy("metadata.policy", policy(&rules))?
         .start()?;
-    for namespace in [&places.client, &places.server] {
-        wait_attached(&agent, namespace, &[INTERFACE.to_owned()], |_| true)?;
-    }
+    wait_bridged(&agent, &places)?;
     Ok(Bed {
         agent,
         service,
@@ -193,13 +191,17 @@ fn no_secret(bed: &Bed) -> Outcome {
     let path = format!("{CREDENTIALS}?token={SECRET}");
     let pid = bed.request("GET", &path, &[&token, &format!("Cookie: {SECRET}")])?;
     bed.event("credentials", pid, "INGRESS")?;
+    let asked = bed.event("requested", pid, "EGRESS")?;
+    let url = asked["imds"]["url"].as_str().unwrap_or_default();
+    ensure(url.ends_with("?token=***"), || {
+        format!("the url is {}", asked["imds"])
+    })?;
     let lines = bed.agent.lines();
-    // The command lines of the clients hold the word: they are no part of what was on the wire.
     let told = lines.iter().find(|line| {
-        let event = &line.event;
-        [&event["imds"], &event["network"], &event["packet"]]
-            .iter()
-            .any(|part| part.to_string().contains(SECRET))
+        let mut event = line.event.clone();
+        // The command lines of the clients hold the word: they are no part of what was on the wire.
+        event["process"].take();
+        event.to_string().contains(SECRET)
     });
     ensure(told.is_none(), || {
         format!("a secret is told: {:?}", told.map(|line| &line.text))

@@ -107,12 +107,8 @@ fn watch() -> Outcome {
     let bed = Bridged::new()?;
     let cgroup = Cgroup::new("network-bed")?;
     let _echo = Server::start(&bed.server, &["echo-serve", "10.78.0.2:7830"])?;
-    let watch = [
-        "echo-watch",
-        &cgroup.directory(),
-        "10.78.0.2:7830",
-        "10.78.0.2:7839",
-    ];
+    let directory = cgroup.directory();
+    let watch = ["within", &directory, "echo-watch", "10.78.0.2:7830"];
     let mut watched = Server::start(&bed.client, &watch)?;
     prepare(&bed.client, [INTERFACE].into_iter())?;
     let drops = Foreign {

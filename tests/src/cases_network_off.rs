@@ -4,11 +4,17 @@
 use crate::classifiers::{filters, qdiscs};
 use crate::harness::{policy, rule, Agent, Launch};
 use crate::net_agent::{self, descriptors, netlink_sockets, wait_attached, ENABLED, INTERFACES};
-use crate::net_places::{Bridged, Namespace, CLIENT, INTERFACE, SERVER};
+use crate::net_places::{join, Bridged, CLIENT, INTERFACE, SERVER};
 use crate::report::{ensure, Failure, Outcome, Report};
+use crate::scratch::{self, patience, wait_for};
 use crate::sender::{ask, Server};
 
 const PORT: u16 = 7820;
+const EXCLUDED_INTERFACES: &str = "DD_RUNTIME_SECURITY_CONFIG_NETWORK_INTERFACES_EXCLUDE";
+/// An interface that is taken wherever the network side is on.
+const CONTROL: &str = "cwstyes";
+/// Seconds in which an agent would have attached what it must not; it takes two at most.
+const CHANCE_SECONDS: u64 = 3;
 const OFF: &str = "runtime_security_config:\n  network:\n    enabled: false\n";
 
 /// Runs the tests of this file.
@@ -17,6 +23,10 @@ pub(crate) fn run(report: &mut Report) {
     report.case("network_off_variable", || untouched(from_variable()?, true));
     report.case("network_off_other_interfaces", || {
         untouched(other_interfaces()?, false)
+    });
+    report.case("network_off_excluded_interfaces", || {
+        scratch::needs_own_machine()?;
+        untouched(excluded_interfaces()?, false)
     });
     report.case("network_on_netlink", netlink_is_found);
 }
@@ -40,30 +50,45 @@ fn from_variable() -> Result<Launch, Failure> {
     Ok(launch()?.env(ENABLED, "false"))
 }
 
-/// On, but for interfaces that are not there; netlink may be used to see that.
+/// On, but for another interface; netlink may be used to see that.
 fn other_interfaces() -> Result<Launch, Failure> {
-    Ok(launch()?.env(INTERFACES, "cwstnone*"))
+    Ok(launch()?.env(INTERFACES, CONTROL))
+}
+
+/// On for all interfaces but these, also for those of the machine.
+fn excluded_interfaces() -> Result<Launch, Failure> {
+    let launch = launch()?.env(INTERFACES, "");
+    Ok(launch.env(EXCLUDED_INTERFACES, "cwst0 cwstp* cwstbr"))
 }
 
 fn probe(agent: &Agent) -> Result<i32, Failure> {
     Ok(agent.roles().ok_or("the roles do not say their pids")?.0)
 }
 
-/// `no_netlink`: nothing of the network side is there, not even what would watch for interfaces.
-fn untouched(launch: Launch, no_netlink: bool) -> Outcome {
+/// The qdiscs and filters of every interface but the control.
+fn look(bed: &Bridged) -> Result<Vec<String>, Failure> {
+    let mut seen = Vec::new();
+    for (namespace, interfaces) in bed.places() {
+        seen.extend(qdiscs(namespace)?);
+        let filters = filters(namespace, &interfaces)?;
+        seen.extend(filters.iter().map(|filter| format!("{filter:?}")));
+    }
+    seen.retain(|line| !line.contains(CONTROL));
+    Ok(seen)
+}
+
+/// `is_off`: nothing of the network side is there, not even what would watch for interfaces. Where it
+/// is there, it takes the control.
+fn untouched(launch: Launch, is_off: bool) -> Outcome {
     let bed = Bridged::new()?;
-    let ports = ["cwstbr", "cwstp0", "cwstp1"].map(str::to_owned);
-    let end = [INTERFACE.to_owned()];
-    let places: [(&Namespace, &[String]); 3] =
-        [(&bed.client, &end), (&bed.server, &end), (&bed.hub, &ports)];
-    let look = || {
-        let looks = places.iter().map(|(namespace, interfaces)| {
-            Ok((filters(namespace, interfaces)?, qdiscs(namespace)?))
-        });
-        looks.collect::<Result<Vec<_>, Failure>>()
-    };
-    let before = look()?;
+    join(CONTROL, (&bed.client, &[]), (&bed.server, &[]))?;
+    let before = look(&bed)?;
     let agent = launch.start()?;
+    if !is_off {
+        for namespace in [&bed.client, &bed.server] {
+            wait_attached(&agent, namespace, &[CONTROL.to_owned()], |_| true)?;
+        }
+    }
     let target = format!("{SERVER}:{PORT}");
     let _listener = Server::start(&bed.server, &["listen", &target])?;
     let _dns = Server::start(&bed.server, &["dns-serve", SERVER, "fd78::2", SERVER])?;
@@ -72,16 +97,17 @@ fn untouched(launch: Launch, no_netlink: bool) -> Outcome {
         &["dns-ask", "connected", SERVER, "off.cwst", "a"],
     )?;
     let said = ask(&bed.client, &["connect", &target])?;
-    // System calls are seen without any filter; after this event the agent had its chance.
+    // System calls are seen without any filter.
     agent.event_of("connected", said.pid)?;
-    let after = look()?;
-    ensure(after == before, || {
-        format!("before: {before:?}; after: {after:?}")
-    })?;
+    let changed = wait_for(patience(CHANCE_SECONDS), || match look(&bed) {
+        Ok(now) => (now != before).then(|| format!("{before:?} became {now:?}")),
+        Err(failure) => Some(format!("{failure:?}")),
+    });
+    changed.map_or(Ok(()), |what| Err(Failure::Failed(what)))?;
     let lines = agent.lines();
     let seen = lines.iter().any(|line| line.event["evt"]["name"] == "dns");
     ensure(!seen, || format!("a question of {CLIENT} was seen"))?;
-    if no_netlink {
+    if is_off {
         let pid = probe(&agent)?;
         let sockets = netlink_sockets(pid)?;
         ensure(sockets.is_empty(), || {

@@ -165,7 +165,7 @@ pub(crate) fn run(report: &mut Report) {
     }
     let agent = match start() {
         Ok(agent) => agent,
-        Err(failure) => return report.case("paths_start", || Err(failure)),
+        Err(failure) => return report.not_started("paths_start", failure),
     };
     let mut calls = Vec::new();
     for situation in SITUATIONS {

@@ -45,7 +45,7 @@ pub(crate) fn run(report: &mut Report) {
     }
     let (directory, waiting, agent) = match start() {
         Ok(started) => started,
-        Err(failure) => return report.case("process_start", || Err(failure)),
+        Err(failure) => return report.not_started("process_start", failure),
     };
     report.case(SNAPSHOT, || snapshot(&agent, waiting));
     for (name, test) in TESTS {

@@ -48,7 +48,7 @@ pub(crate) fn run(report: &mut Report) {
     }
     let agent = match start() {
         Ok(agent) => agent,
-        Err(failure) => return report.case("socket_start", || Err(failure)),
+        Err(failure) => return report.not_started("socket_start", failure),
     };
     for (name, test) in TESTS {
         report.case(name, || test(&agent));

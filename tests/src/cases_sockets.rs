@@ -1,17 +1,20 @@
 //! connect, bind and accept inside a namespace: addresses, ports, families, what is public, and the
 //! names that answers of a name server gave to addresses.
 
+use std::net::SocketAddr;
+
 use serde_json::Value;
 
 use crate::harness::{policy, rule, rule_of, Agent};
-use crate::net_agent::{self, wait_attached};
-use crate::net_places::{Bridged, CLIENT, CLIENT_6, INTERFACE, SERVER, SERVER_6};
+use crate::net_agent::{self, wait_bridged};
+use crate::net_places::{addressed, Bridged, CLIENT, CLIENT_6, INTERFACE, SERVER, SERVER_6};
 use crate::report::{ensure, Failure, Outcome, Report};
 use crate::sender::{ask, Server};
 
 const ALWAYS: &str = "    every: 0s\n";
-/// Somebody's public address; inside the namespaces it is the server's, and nothing leaves them.
+/// Somebody's public addresses; inside the namespaces they are the server's, and nothing leaves them.
 const PUBLIC: &str = "9.9.9.9";
+const PUBLIC_6: &str = "2620:fe::fe";
 /// Where the server listens, and where nobody does.
 const OPEN: u16 = 7801;
 const CLOSED: u16 = 7802;
@@ -45,7 +48,7 @@ pub(crate) fn run(report: &mut Report) {
     }
     let bed = match start() {
         Ok(bed) => bed,
-        Err(failure) => return report.case("sockets_start", || Err(failure)),
+        Err(failure) => return report.not_started("sockets_start", failure),
     };
     for (name, test) in TESTS {
         report.case(name, || test(&bed));
@@ -99,13 +102,14 @@ fn rules() -> Vec<String> {
 
 fn start() -> Result<Bed, Failure> {
     let places = Bridged::new()?;
-    let address = format!("{PUBLIC}/32");
-    places
-        .server
-        .ip(&["address", "add", &address, "dev", INTERFACE])?;
-    places
-        .client
-        .ip(&["route", "add", &address, "dev", INTERFACE])?;
+    let (four, six) = (format!("{PUBLIC}/32"), format!("{PUBLIC_6}/128"));
+    let addresses = [four.as_str(), &six];
+    places.server.ip_lines(&addressed(INTERFACE, &addresses))?;
+    for address in addresses {
+        places
+            .client
+            .ip(&["route", "add", address, "dev", INTERFACE])?;
+    }
     let listener = Server::start(
         &places.server,
         &[
@@ -113,6 +117,7 @@ fn start() -> Result<Bed, Failure> {
             &format!("{SERVER}:{OPEN}"),
             &format!("[{SERVER_6}]:{OPEN}"),
             &format!("{PUBLIC}:{OPEN}"),
+            &format!("[{PUBLIC_6}]:{OPEN}"),
         ],
     )?;
     let serve = ["dns-serve", PUBLIC, SERVER_6, SERVER];
@@ -120,9 +125,7 @@ fn start() -> Result<Bed, Failure> {
     let agent = net_agent::launch("sockets")?
         .policy("sockets.policy", policy(&rules()))?
         .start()?;
-    for namespace in [&places.client, &places.server] {
-        wait_attached(&agent, namespace, &[INTERFACE.to_owned()], |_| true)?;
-    }
+    wait_bridged(&agent, &places)?;
     Ok(Bed {
         agent,
         listener,
@@ -173,20 +176,21 @@ fn connect_refused(bed: &Bed) -> Outcome {
     expect_address(&event, "connect", "AF_INET", SERVER, CLOSED)
 }
 
-/// Exactly one of the two rules matches a connection.
+/// Both versions of IP have public addresses and others.
 fn connect_public(bed: &Bed) -> Outcome {
     let table = [
-        (PUBLIC, "connect_public", "connect_private"),
-        (SERVER, "connect_private", "connect_public"),
+        (PUBLIC, "connect_public"),
+        (PUBLIC_6, "connect_public"),
+        (SERVER, "connect_private"),
+        (SERVER_6, "connect_private"),
     ];
-    for (ip, matching, other) in table {
-        let said = ask(&bed.places.client, &["connect", &format!("{ip}:{OPEN}")])?;
-        bed.agent.event_of(matching, said.pid)?;
-        let lines = bed.agent.lines();
-        let both = lines
-            .iter()
-            .any(|line| rule_of(&line.event) == other && line.event["process"]["pid"] == said.pid);
-        ensure(!both, || format!("{ip} is both public and not"))?;
+    for (ip, rule) in table {
+        let target = SocketAddr::new(ip.parse()?, OPEN);
+        let said = ask(&bed.places.client, &["connect", &target.to_string()])?;
+        let event = bed.agent.event_of(rule, said.pid)?;
+        ensure(event["connect"]["addr"]["ip"] == ip, || {
+            event["connect"].to_string()
+        })?;
     }
     Ok(())
 }

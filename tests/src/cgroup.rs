@@ -1,17 +1,26 @@
-//! Cgroups of the tests' own, removed when they are dropped.
+//! Cgroups of the tests' own, removed when they are dropped, or by the guard when the run was killed.
 
 use std::fs;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::report::Failure;
+use crate::scratch::{self, run_number, wait_for};
+
+/// What their names begin with.
+const PREFIX: &str = "cwst-";
+/// A killed process leaves its cgroup a moment later.
+const REMOVE_TIME: Duration = Duration::from_secs(5);
 
 /// A cgroup in the unified hierarchy. It is removed when it is dropped, if its last process is gone.
 pub(crate) struct Cgroup(PathBuf);
 
 impl Cgroup {
-    /// Makes one at the top of the hierarchy; the name ends with the runner's pid.
+    /// Makes one at the top of the hierarchy; the name ends with the number of the run.
     pub(crate) fn new(name: &str) -> Result<Cgroup, Failure> {
-        Cgroup::make(unified()?.join(format!("cwst-{name}-{}", std::process::id())))
+        let number = run_number(&scratch::root());
+        Cgroup::make(unified()?.join(format!("{PREFIX}{name}-{number}")))
     }
 
     /// Makes one within this one.
@@ -40,6 +49,36 @@ impl Drop for Cgroup {
     fn drop(&mut self) {
         let _ = fs::remove_dir(&self.0);
     }
+}
+
+/// Removes the cgroups of the run with this root that are left, whose processes were killed.
+pub(crate) fn clean_up(root: &Path) {
+    let ending = format!("-{}", run_number(root));
+    for path in unified().map(|top| within(&top)).unwrap_or_default() {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_ours = name.starts_with(PREFIX) && name.ends_with(&ending);
+        if is_ours && wait_for(REMOVE_TIME, || remove(&path).ok()).is_none() {
+            println!(
+                "FAIL guard: the cgroup {} could not be removed",
+                path.display()
+            );
+        }
+    }
+}
+
+/// The cgroups right within one.
+fn within(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    paths.filter(|path| path.is_dir()).collect()
+}
+
+/// Removes a cgroup and those within it.
+fn remove(path: &Path) -> io::Result<()> {
+    for inner in within(path) {
+        remove(&inner)?;
+    }
+    fs::remove_dir(path)
 }
 
 /// Where the unified hierarchy is mounted.

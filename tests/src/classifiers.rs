@@ -192,6 +192,13 @@ impl Filter {
         self.name.starts_with(OURS)
     }
 
+    /// Its handle, in hexadecimal.
+    pub(crate) fn handle(&self) -> String {
+        let shown: Value = serde_json::from_str(&self.text).unwrap_or_default();
+        let handle = shown["options"]["handle"].as_str();
+        handle.unwrap_or_default().to_owned()
+    }
+
     /// The start of the agent that attached it; empty for others.
     pub(crate) fn run(&self) -> &str {
         let rest = self.name.strip_prefix(OURS).unwrap_or_default();

@@ -1,8 +1,8 @@
 //! The outer process: runs the tests in a child and cleans up after it, however it ended.
 //!
 //! Signals that end the run reach the guard, which kills the child, then the processes that the
-//! tests started (found by the run path in their environment) and removes the temporary files and
-//! the network namespaces.
+//! tests started (found by the run path in their environment) and removes the temporary files, the
+//! cgroups and the network namespaces.
 //! Mounts need no cleaning: they live in mount namespaces of the tests' own threads.
 
 use std::fs;
@@ -15,6 +15,7 @@ use std::thread;
 use nix::sys::signal::{kill, SigSet, Signal};
 use nix::unistd::Pid;
 
+use crate::cgroup;
 use crate::net_places;
 use crate::scratch::ROOT_VARIABLE;
 
@@ -41,6 +42,7 @@ fn guarded(filters: &[String]) -> io::Result<ExitCode> {
     let networks = net_places::before();
     let result = run_child(filters, &root, signals);
     clean_up(&root);
+    cgroup::clean_up(&root);
     net_places::clean_up(&root, &networks);
     result
 }

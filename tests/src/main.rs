@@ -70,6 +70,7 @@ mod nginx;
 mod numbers;
 mod places;
 mod report;
+mod run_lock;
 mod scratch;
 mod sender;
 mod socket;

@@ -5,7 +5,7 @@
 //! all of them tells at its end whether each verdict held all the time.
 
 use crate::classifiers::{self, Filter, Foreign, Program, Verdict, DIRECTIONS};
-use crate::net_places::{addressed, Namespace};
+use crate::net_places::{addressed, wait_up, Namespace};
 use crate::report::{ensure, Failure, Outcome};
 use crate::sender::Server;
 use crate::traffic_flood::BLOCKED;
@@ -41,7 +41,12 @@ impl Neighbours {
         }
         near.ip_lines(&near_lines)?;
         far.ip_lines(&far_lines)?;
-        classifiers::prepare(&near, interfaces.iter().map(String::as_str))?;
+        wait_up(&[&near, &far])?;
+        // At both ends: the kernel takes a device out of service for a moment when it gets this qdisc
+        // (qdisc_graft in net/sched/sch_api.c), whoever adds it, and packets of that moment are gone.
+        for end in [&near, &far] {
+            classifiers::prepare(end, interfaces.iter().map(String::as_str))?;
+        }
         classifiers::attach(&near, &foreign)?;
         Ok(Neighbours {
             near,
@@ -111,7 +116,11 @@ impl Flood {
     pub(crate) fn expect_undisturbed(self) -> Outcome {
         let said = self.sender.end()?;
         drop(self.echo);
-        println!("figure: {} rounds of datagrams", said.text("rounds"));
+        println!(
+            "figure: {} rounds of datagrams, the slowest echo after {} ms",
+            said.text("rounds"),
+            said.text("slowest")
+        );
         let undisturbed = said.number("lost")? == 0 && said.number("leaked")? == 0;
         ensure(undisturbed, || {
             format!("packets were lost, or passed where they must not: {said:?}")

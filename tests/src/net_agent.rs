@@ -4,19 +4,23 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::classifiers::{all_attached, filters, Filter};
 use crate::harness::{Agent, Launch};
-use crate::net_places::Namespace;
-use crate::report::{ensure, Failure};
+use crate::net_places::{Bridged, Namespace};
+use crate::report::{ensure, Failure, Outcome};
 use crate::scratch::{patience, wait_for};
 
 pub(crate) const ENABLED: &str = "DD_RUNTIME_SECURITY_CONFIG_NETWORK_ENABLED";
 pub(crate) const INTERFACES: &str = "DD_RUNTIME_SECURITY_CONFIG_NETWORK_INTERFACES_INCLUDE";
 /// Seconds for filters to be attached; the figure to meet is two.
 const ATTACH_SECONDS: u64 = 20;
+/// Seconds for an agent that has started to come to rest, and how long it is then quiet.
+const QUIET_SECONDS: u64 = 20;
+const QUIET_TIME: Duration = Duration::from_millis(300);
 
 /// An agent whose network side is on, for the interfaces of the tests alone.
 pub(crate) fn launch(name: &str) -> io::Result<Launch> {
@@ -51,6 +55,19 @@ pub(crate) fn wait_attached(
     Ok(last)
 }
 
+/// Waits until everything between client and server has its filters; returns
+/// these, and those of others there.
+///
+/// Until then packets may get lost: the kernel takes a device out of service for a moment when it gets
+/// the qdisc (qdisc_graft in net/sched/sch_api.c).
+pub(crate) fn wait_bridged(agent: &Agent, bed: &Bridged) -> Result<Vec<Filter>, Failure> {
+    let mut all = Vec::new();
+    for (namespace, interfaces) in bed.places() {
+        all.extend(wait_attached(agent, namespace, &interfaces, |_| true)?);
+    }
+    Ok(all)
+}
+
 /// What `runtime network check -j` says of the interfaces of a namespace: a value each.
 pub(crate) fn check(agent: &Agent, namespace: &Namespace) -> Result<Vec<Value>, Failure> {
     let finished = agent.command(&["runtime", "network", "check", "-j"])?;
@@ -60,6 +77,7 @@ pub(crate) fn check(agent: &Agent, namespace: &Namespace) -> Result<Vec<Value>, 
             finished.said()
         )
     })?;
+    expect_code(&report, finished.code)?;
     let inode = namespace.inode()?;
     let mut namespaces = report["namespaces"].as_array().into_iter().flatten();
     let found = namespaces.find(|one| one["inode"] == inode);
@@ -70,6 +88,35 @@ pub(crate) fn check(agent: &Agent, namespace: &Namespace) -> Result<Vec<Value>, 
         format!("network check says: {problem}")
     })?;
     Ok(found["interfaces"].as_array().cloned().unwrap_or_default())
+}
+
+/// The exit code says whether there is something to do, in any namespace of the machine.
+fn expect_code(report: &Value, code: Option<i32>) -> Outcome {
+    let mut namespaces = report["namespaces"].as_array().into_iter().flatten();
+    let needs_something = namespaces.any(|namespace| {
+        let mut interfaces = namespace["interfaces"].as_array().into_iter().flatten();
+        namespace["problem"] != "" || interfaces.any(|one| one["code"] != "nothing")
+    });
+    ensure(code == Some(i32::from(needs_something)), || {
+        format!("network check ended with {code:?}: {report}")
+    })
+}
+
+/// What `runtime network check` says to people of a namespace.
+pub(crate) fn check_text(agent: &Agent, namespace: &Namespace) -> Result<String, Failure> {
+    let finished = agent.command(&["runtime", "network", "check"])?;
+    let title = format!("network namespace {} ", namespace.inode()?);
+    let found = finished.stdout.split_once(&title);
+    let (_, rest) = found.ok_or_else(|| finished.said())?;
+    let end = rest.find("network namespace").unwrap_or(rest.len());
+    Ok(rest.get(..end).unwrap_or_default().to_owned())
+}
+
+/// A number of what `status` says of the network; `name` is a JSON pointer (RFC 6901).
+pub(crate) fn network_count(agent: &Agent, name: &str) -> Result<u64, Failure> {
+    let status = agent.command_status().ok_or("no status")?;
+    let number = status["network"].pointer(name).and_then(Value::as_u64);
+    Ok(number.ok_or_else(|| format!("status has no network{name}: {}", status["network"]))?)
 }
 
 /// What the descriptors of a process lead to.
@@ -109,31 +156,26 @@ pub(crate) fn resident(pid: i32) -> Result<u64, Failure> {
     Ok(number.ok_or("a process without VmRSS")?)
 }
 
-/// The sum of every number that stands under this name anywhere in a value, or below it.
-pub(crate) fn counted(value: &Value, name: &str) -> u64 {
-    match value {
-        Value::Object(members) => members
-            .iter()
-            .map(|(key, member)| {
-                if key == name {
-                    sum(member)
-                } else {
-                    counted(member, name)
-                }
-            })
-            .sum(),
-        Value::Array(members) => members.iter().map(|member| counted(member, name)).sum(),
-        _ => 0,
-    }
+/// Waits until the processes of an agent have used no processor for a while, so that what they do
+/// once at the start is over. On a busy machine they never come to rest, so the wait is bounded.
+pub(crate) fn wait_quiet(agent: &Agent) {
+    let (mut since, mut last) = (Instant::now(), 0);
+    wait_for(patience(QUIET_SECONDS), || {
+        let ticks = agent.processes().into_iter().map(ticks).sum();
+        if std::mem::replace(&mut last, ticks) != ticks {
+            since = Instant::now();
+        }
+        (since.elapsed() >= QUIET_TIME).then_some(())
+    });
 }
 
-fn sum(value: &Value) -> u64 {
-    match value {
-        Value::Number(number) => number.as_u64().unwrap_or(0),
-        Value::Object(members) => members.values().map(sum).sum(),
-        Value::Array(members) => members.iter().map(sum).sum(),
-        _ => 0,
-    }
+/// Clock ticks that a process has run (proc(5), utime and stime); 0 when it is gone.
+fn ticks(pid: i32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // Behind the name, which may hold blanks.
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let times = fields.split_whitespace().skip(11).take(2);
+    times.filter_map(|text| text.parse::<u64>().ok()).sum()
 }
 
 #[cfg(test)]
@@ -161,9 +203,26 @@ mod tests {
     }
 
     #[test]
-    fn counters_are_found_by_their_name_wherever_they_stand() {
-        let status = json!({"network": {"failed_dns": 2}, "events": [{"failed_dns": {"lost": 1}}]});
-        assert_eq!(counted(&status, "failed_dns"), 3);
-        assert_eq!(counted(&status, "other"), 0);
+    fn the_exit_code_of_a_check_says_whether_there_is_something_to_do() {
+        let report = |problem: &str, code: &str| json!({"namespaces": [{"problem": problem, "interfaces": [{"code": code}]}]});
+        for (problem, advice, code) in [
+            ("", "nothing", 0),
+            ("", "impossible", 1),
+            ("it cannot be entered", "nothing", 1),
+        ] {
+            let report = report(problem, advice);
+            assert!(expect_code(&report, Some(code)).is_ok(), "{report}");
+            assert!(expect_code(&report, Some(1 - code)).is_err(), "{report}");
+        }
+    }
+
+    #[test]
+    fn the_time_that_a_process_has_run_grows() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let before = ticks(own);
+        let started = Instant::now();
+        while ticks(own) == before && started.elapsed() < Duration::from_secs(5) {}
+        assert!(ticks(own) > before);
+        assert_eq!(ticks(-1), 0);
     }
 }

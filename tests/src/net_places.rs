@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::finished::finish;
 use crate::report::{ensure, Failure, Outcome};
-use crate::scratch::{self, patience};
+use crate::run_lock;
+use crate::scratch::{self, patience, run_number, wait_for};
 
 /// Where ip(8) keeps the names of namespaces.
 pub(crate) const NAMED: &str = "/run/netns";
@@ -23,12 +24,10 @@ const SECONDS: u64 = 30;
 
 static COUNTER: AtomicUsize = AtomicUsize::new(0);
 
-/// What the names of a run begin with: `cwst`, the number of the guard's process, a dash. With three
-/// digits more they have 15 characters at most, as names of interfaces do.
+/// What the names of a run begin with: `cwst`, its number, a dash. With three digits more they have 15
+/// characters at most, as names of interfaces do.
 fn prefix(root: &Path) -> String {
-    let name = root.file_name().unwrap_or_default().to_string_lossy();
-    let number = name.rsplit('-').next().unwrap_or_default();
-    format!("cwst{number}-")
+    format!("cwst{}-", run_number(root))
 }
 
 /// A network namespace that has a name.
@@ -37,12 +36,12 @@ pub(crate) struct Namespace {
 }
 
 impl Namespace {
-    /// A new one, with its loopback interface up.
+    /// A new one, with its loopback interface up. From the first one on no other run on this machine
+    /// has any: the agents of both would take the interfaces of both.
     pub(crate) fn new() -> Result<Namespace, Failure> {
+        check_programs()?;
+        run_lock::hold()?;
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        if number == 0 {
-            check_programs()?;
-        }
         let name = format!("{}{number}", prefix(&scratch::root()));
         run("ip", &["netns", "add", &name])?;
         let namespace = Namespace { name };
@@ -140,6 +139,27 @@ fn check_programs() -> Outcome {
     Ok(())
 }
 
+/// Waits until every interface of the tests in these namespaces is up: what is sent earlier is gone.
+pub(crate) fn wait_up(namespaces: &[&Namespace]) -> Outcome {
+    for namespace in namespaces {
+        let mut down = Vec::new();
+        let up = wait_for(patience(SECONDS), || {
+            let shown = namespace.ip(&["-brief", "link", "show"]).ok()?;
+            down = down_of(&shown);
+            down.is_empty().then_some(())
+        });
+        ensure(up.is_some(), || format!("these do not come up: {down:?}"))?;
+    }
+    Ok(())
+}
+
+/// The interfaces of the tests that are not up, of what `ip -brief link show` prints.
+fn down_of(shown: &str) -> Vec<String> {
+    let rows = shown.lines().filter(|row| row.starts_with("cwst"));
+    let is_down = |row: &&str| row.split_whitespace().nth(1) != Some("UP");
+    rows.filter(is_down).map(str::to_owned).collect()
+}
+
 /// A pair of interfaces between two namespaces, both called `name`, up, with these addresses
 /// (`10.1.0.1/24`; IPv6 ones are usable at once).
 pub(crate) fn join(
@@ -154,7 +174,8 @@ pub(crate) fn join(
     let mut lines = vec![pair];
     lines.extend(addressed(name, addresses));
     one.ip_lines(&lines)?;
-    other.ip_lines(&addressed(name, other_addresses))
+    other.ip_lines(&addressed(name, other_addresses))?;
+    wait_up(&[one, other])
 }
 
 /// Lines for ip(8) that give an interface addresses and put it up.
@@ -187,7 +208,7 @@ pub(crate) const SERVER: &str = "10.78.0.2";
 pub(crate) const SERVER_6: &str = "fd78::2";
 
 impl Bridged {
-    /// Makes the namespaces and waits for nothing: every address is usable.
+    /// Makes the namespaces; every address is usable.
     pub(crate) fn new() -> Result<Bridged, Failure> {
         let bridged = Bridged {
             client: Namespace::new()?,
@@ -213,7 +234,18 @@ impl Bridged {
             let (four, six) = (format!("{four}/24"), format!("{six}/64"));
             namespace.ip_lines(&addressed(INTERFACE, &[&four, &six]))?;
         }
+        wait_up(&[&bridged.client, &bridged.server, &bridged.hub])?;
         Ok(bridged)
+    }
+
+    /// The namespaces, and the interfaces in each.
+    pub(crate) fn places(&self) -> [(&Namespace, Vec<String>); 3] {
+        let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        [
+            (&self.client, named(&[INTERFACE])),
+            (&self.server, named(&[INTERFACE])),
+            (&self.hub, named(&["cwstbr", "cwstp0", "cwstp1"])),
+        ]
     }
 }
 
@@ -276,6 +308,16 @@ mod tests {
         let prefix = prefix(Path::new("/tmp/e2e-4194304"));
         assert_eq!(prefix, "cwst4194304-");
         assert_eq!(prefix.len() + 3, 15);
+    }
+
+    #[test]
+    fn interfaces_of_the_tests_that_are_not_up_are_found() {
+        let shown = "lo UNKNOWN 00:00:00:00:00:00 <LOOPBACK,UP,LOWER_UP>\n\
+                     cwst0@if2 UP aa:aa:aa:aa:aa:aa <UP,LOWER_UP>\n\
+                     cwst1@if3 LOWERLAYERDOWN bb:bb:bb:bb:bb:bb <NO-CARRIER,UP>\n";
+        let down = down_of(shown);
+        assert_eq!(down.len(), 1);
+        assert!(down[0].starts_with("cwst1@if3"));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::fmt::Display;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How a test ended when it did not pass.
 #[derive(Debug)]
@@ -53,6 +53,8 @@ pub(crate) struct Report {
     passed: usize,
     failed: usize,
     skipped: usize,
+    /// Of all those that were run, also such as do not count.
+    run: usize,
 }
 
 impl Report {
@@ -63,6 +65,7 @@ impl Report {
             passed: 0,
             failed: 0,
             skipped: 0,
+            run: 0,
         }
     }
 
@@ -86,10 +89,22 @@ impl Report {
             return;
         }
         let start = Instant::now();
-        match test() {
+        let outcome = test();
+        self.count(name, outcome, start.elapsed());
+    }
+
+    /// Counts what several tests need and could not be had. No filter applies to its name: one of
+    /// those that need it was asked for.
+    pub(crate) fn not_started(&mut self, name: &str, failure: Failure) {
+        self.count(name, Err(failure), Duration::ZERO);
+    }
+
+    fn count(&mut self, name: &str, outcome: Outcome, time: Duration) {
+        self.run += 1;
+        match outcome {
             Ok(()) => {
                 self.passed += 1;
-                println!("ok {name} ({:.1} s)", start.elapsed().as_secs_f64());
+                println!("ok {name} ({:.1} s)", time.as_secs_f64());
             }
             Err(Failure::Failed(why)) => self.failed(name, &why),
             Err(Failure::Skipped(why)) => {
@@ -108,8 +123,12 @@ impl Report {
         println!("FAIL {name}: {}", one_line(why));
     }
 
-    /// Prints the sum; success only when nothing failed.
-    pub(crate) fn finish(&self) -> ExitCode {
+    /// Prints the sum; success only when nothing failed, and something was run.
+    pub(crate) fn finish(&mut self) -> ExitCode {
+        if self.run + self.failed == 0 {
+            let names = self.filters.join(" ");
+            self.failed("filters", &format!("no test has a name with {names}"));
+        }
         println!(
             "{} passed, {} failed, {} skipped",
             self.passed, self.failed, self.skipped
@@ -125,4 +144,29 @@ impl Report {
 /// The scripts around us read line by line.
 fn one_line(text: &str) -> String {
     text.trim().replace('\n', " | ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_tests_need_is_counted_whatever_was_asked_for() {
+        let mut report = Report::new(vec!["network_attached".to_owned()]);
+        report.not_started("network_start", Failure::Failed("no agent".to_owned()));
+        assert_eq!((report.passed, report.failed), (0, 1));
+        assert_eq!(report.finish(), ExitCode::FAILURE);
+    }
+
+    #[test]
+    fn names_that_no_test_has_are_a_failure() {
+        let mut report = Report::new(vec!["nosuch".to_owned()]);
+        report.case("network_attached", || Ok(()));
+        assert_eq!(report.finish(), ExitCode::FAILURE);
+        let mut report = Report::new(vec!["network".to_owned()]);
+        report.case("network_attached", || {
+            Err(Failure::NotApplicable("here".to_owned()))
+        });
+        assert_eq!(report.finish(), ExitCode::SUCCESS);
+    }
 }

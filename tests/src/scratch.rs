@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::report::Failure;
+use crate::report::{Failure, Outcome};
 
 /// Names the root of all temporary files; set by the guard, so it also tells its child that it is
 /// the one to run the tests.
@@ -74,14 +74,36 @@ pub(crate) fn root() -> PathBuf {
     PathBuf::from(std::env::var_os(ROOT_VARIABLE).unwrap_or_default())
 }
 
+/// What tells a run from others that use the same names: the number of the guard's process.
+pub(crate) fn run_number(root: &Path) -> String {
+    let name = root.file_name().unwrap_or_default().to_string_lossy();
+    name.rsplit('-').next().unwrap_or_default().to_owned()
+}
+
 /// Whether this is the test virtual machine.
 pub(crate) fn in_vm() -> bool {
     std::env::var_os(VM_VARIABLE).is_some_and(|value| value == "1")
 }
 
+/// For a test that would touch what other programs of a machine use.
+pub(crate) fn needs_own_machine() -> Outcome {
+    match in_vm() {
+        true => Ok(()),
+        false => Err(Failure::NotApplicable(
+            "it would touch interfaces of this machine; the test virtual machine runs it"
+                .to_owned(),
+        )),
+    }
+}
+
 /// So many seconds, more where the processor is emulated.
 pub(crate) fn patience(seconds: u64) -> Duration {
-    Duration::from_secs(seconds) * if in_vm() { VM_FACTOR } else { 1 }
+    stretched(Duration::from_secs(seconds))
+}
+
+/// This duration, longer where the processor is emulated.
+pub(crate) fn stretched(duration: Duration) -> Duration {
+    duration * if in_vm() { VM_FACTOR } else { 1 }
 }
 
 /// Waits until `look` gives a value; `None` after `limit`.

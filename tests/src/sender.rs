@@ -2,14 +2,17 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use crate::finished::finish;
 use crate::net_places::Namespace;
-use crate::report::{ensure, Failure};
+use crate::report::{ensure, Failure, Outcome};
 use crate::scratch::{self, patience, wait_for};
 use crate::traffic::{READY, WORD};
 
-/// Seconds for a sender to end.
+/// Seconds for a sender to end, and for one that goes on to say what is waited for.
 const SECONDS: u64 = 60;
 
 /// What one of them printed.
@@ -65,7 +68,7 @@ pub(crate) fn ask(namespace: &Namespace, arguments: &[&str]) -> Result<Said, Fai
 /// One that goes on until it is told to end, or is dropped.
 pub(crate) struct Server {
     child: Child,
-    output: BufReader<ChildStdout>,
+    lines: Receiver<String>,
     /// Its process.
     pub(crate) pid: i64,
 }
@@ -79,32 +82,30 @@ impl Server {
             .stderr(Stdio::piped())
             .spawn()?;
         let output = child.stdout.take().ok_or("a server without output")?;
-        let pid = i64::from(child.id());
         let mut server = Server {
+            pid: i64::from(child.id()),
+            lines: lines_of(output),
             child,
-            output: BufReader::new(output),
-            pid,
         };
-        let mut line = String::new();
-        server.output.read_line(&mut line)?;
-        if line.starts_with(READY) {
-            return Ok(server);
-        }
-        let mut complaint = String::new();
-        if let Some(mut errors) = server.child.stderr.take() {
-            errors.read_to_string(&mut complaint)?;
-        }
-        Err(Failure::Failed(format!(
-            "`{}` is not ready: {line}{complaint}",
-            arguments.join(" ")
-        )))
+        let line = server.line()?;
+        ensure(line.starts_with(READY), || {
+            format!("`{}` is not ready: {line}", arguments.join(" "))
+        })?;
+        Ok(server)
     }
 
-    /// The next that it says; it says something in bounded time.
+    /// The next that it says.
     pub(crate) fn next(&mut self) -> Result<Said, Failure> {
-        let mut line = String::new();
-        self.output.read_line(&mut line)?;
-        Said::parse(&line)
+        Said::parse(&self.line()?)
+    }
+
+    /// Whether it says nothing for so long.
+    pub(crate) fn is_silent(&self, time: Duration) -> Outcome {
+        match self.lines.recv_timeout(time) {
+            Err(RecvTimeoutError::Timeout) => Ok(()),
+            Err(RecvTimeoutError::Disconnected) => Err("it has ended".into()),
+            Ok(line) => Err(line.into()),
+        }
     }
 
     /// Lets it end; returns the last that it said.
@@ -112,6 +113,33 @@ impl Server {
         drop(self.child.stdin.take());
         self.next()
     }
+
+    fn line(&mut self) -> Result<String, Failure> {
+        let limit = patience(SECONDS);
+        self.lines.recv_timeout(limit).map_err(|_| {
+            let mut complaint = String::new();
+            // It may still be there, and say nothing on this side either.
+            let _ = self.child.kill();
+            if let Some(mut errors) = self.child.stderr.take() {
+                let _ = errors.read_to_string(&mut complaint);
+            }
+            let limit = limit.as_secs();
+            Failure::Failed(format!(
+                "process {} said nothing for {limit} s or ended: {complaint}",
+                self.pid
+            ))
+        })
+    }
+}
+
+/// The lines of a stream, as they come.
+fn lines_of(stream: ChildStdout) -> Receiver<String> {
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        let mut read = BufReader::new(stream).lines().map_while(Result::ok);
+        while read.next().is_some_and(|line| sender.send(line).is_ok()) {}
+    });
+    lines
 }
 
 impl Drop for Server {

@@ -5,9 +5,10 @@
 //! by itself. Each prints one line, `pid=PID` and what it has to say as `name=value` words, and ends
 //! with 2 and a sentence on standard error when it could not do it. [`crate::sender`] starts them.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -47,6 +48,7 @@ const COMMANDS: &[(&str, Command)] = &[
     ("bind", bind),
     ("send", send),
     ("sink", sink),
+    ("within", within),
 ];
 
 /// Does what the arguments after [`WORD`] say.
@@ -67,12 +69,25 @@ fn perform(arguments: &[String]) -> io::Result<String> {
     let [namespace, command, rest @ ..] = arguments else {
         return Err(usage("NAMESPACE COMMAND ARGUMENT..."));
     };
-    let found = COMMANDS.iter().find(|(name, _)| name == command);
-    let (_, command) = found.ok_or_else(|| usage("one of the commands of traffic.rs"))?;
     let file = File::open(format!("{NAMED}/{namespace}"))?;
     // Before any thread is started: a namespace belongs to a thread.
     setns(file, CloneFlags::CLONE_NEWNET)?;
-    command(rest)
+    find(command)?(rest)
+}
+
+fn find(command: &str) -> io::Result<Command> {
+    let found = COMMANDS.iter().find(|(name, _)| *name == command);
+    let (_, command) = found.ok_or_else(|| usage("one of the commands of traffic.rs"))?;
+    Ok(*command)
+}
+
+/// `within CGROUP COMMAND ARGUMENT...`: goes into the cgroup with this directory first.
+fn within(arguments: &[String]) -> io::Result<String> {
+    let [cgroup, command, rest @ ..] = arguments else {
+        return Err(usage("CGROUP COMMAND ARGUMENT..."));
+    };
+    fs::write(Path::new(cgroup).join("cgroup.procs"), "0")?;
+    find(command)?(rest)
 }
 
 /// The error of a command that was given other arguments than these.

@@ -1,19 +1,23 @@
 //! Much traffic: datagrams that are sent back and counted one by one, and a stream that is timed.
 
-use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::scratch::{patience, stretched};
 use crate::traffic::{answer_time, end_of_input, parsed, serve_streams, stay, usage, READY};
 
 /// In front of a target whose datagrams must not come back.
 pub(crate) const BLOCKED: char = '!';
 /// Rounds that a flood makes at least.
 const ROUNDS: u64 = 100;
+/// Seconds for an echo to come: much more than a loaded machine takes, so that what comes late is not
+/// taken for lost.
+const ECHO_SECONDS: u64 = 10;
+/// Between two rounds: a flood that leaves no pause takes the processor from whom it waits for.
+const PAUSE: Duration = Duration::from_millis(2);
 /// Without an echo for so long, so many times, somebody drops the datagrams.
 const SILENCE: Duration = Duration::from_millis(200);
 const SILENT_TIMES: u32 = 3;
@@ -48,7 +52,7 @@ impl Target {
         let socket = UdpSocket::from(crate::traffic_dns::socket(address)?);
         socket.connect(address)?;
         socket.set_nonblocking(blocked)?;
-        socket.set_read_timeout(Some(answer_time()))?;
+        socket.set_read_timeout(Some(patience(ECHO_SECONDS)))?;
         Ok(Target { socket, blocked })
     }
 
@@ -69,9 +73,41 @@ impl Target {
     }
 }
 
-/// `echo-flood ADDRESS:PORT...`: sends to each in turn until standard input ends, but a hundred times
-/// at least. Prints the rounds made, the targets that did not answer (`lost`) and the blocked ones that did (`leaked`); of
-/// both, the first by name.
+/// What a flood has counted.
+#[derive(Default)]
+struct Tally<'a> {
+    rounds: u64,
+    lost: u64,
+    leaked: u64,
+    /// The target that was not as it must be.
+    first: &'a str,
+    /// The longest that an echo took.
+    slowest: Duration,
+}
+
+impl<'a> Tally<'a> {
+    /// Sends this round's number to a target and counts what comes of it; whether that was as it must
+    /// be.
+    fn is_right(&mut self, target: &Target, name: &'a str) -> bool {
+        let sent = Instant::now();
+        match (target.echoes(self.rounds), target.blocked) {
+            (true, true) => self.leaked += 1,
+            (false, false) => self.lost += 1,
+            (true, false) => {
+                self.slowest = self.slowest.max(sent.elapsed());
+                return true;
+            }
+            (false, true) => return true,
+        }
+        self.first = name;
+        false
+    }
+}
+
+/// `echo-flood ADDRESS:PORT...`: sends to each in turn until standard input ends, but a hundred rounds
+/// at least, or until one is not as it must be. Prints the rounds made, whether that one did not answer
+/// (`lost`) or did though it is blocked (`leaked`), its name, and the milliseconds that the slowest
+/// echo took.
 pub(crate) fn flood(arguments: &[String]) -> io::Result<String> {
     let targets: Vec<Target> = arguments
         .iter()
@@ -80,36 +116,40 @@ pub(crate) fn flood(arguments: &[String]) -> io::Result<String> {
     let ended = end_of_input();
     println!("{READY} pid={}", std::process::id());
     io::stdout().flush()?;
-    let (mut rounds, mut lost, mut leaked) = (0_u64, 0_u64, 0_u64);
-    let mut first = "-";
-    while rounds < ROUNDS || !ended.load(Ordering::Relaxed) {
-        for (target, name) in targets.iter().zip(arguments) {
-            let came_back = target.echoes(rounds);
-            if came_back != target.blocked {
-                continue;
-            }
-            *(if came_back { &mut leaked } else { &mut lost }) += 1;
-            if first == "-" {
-                first = name;
-            }
+    let mut tally = Tally {
+        first: "-",
+        ..Tally::default()
+    };
+    while tally.rounds < ROUNDS || !ended.load(Ordering::Relaxed) {
+        let mut all = targets.iter().zip(arguments);
+        if !all.all(|(target, name)| tally.is_right(target, name)) {
+            break;
         }
-        rounds += 1;
+        tally.rounds += 1;
+        thread::sleep(stretched(PAUSE));
     }
     Ok(format!(
-        "rounds={rounds} lost={lost} leaked={leaked} first={first}"
+        "rounds={} lost={} leaked={} first={} slowest={}",
+        tally.rounds,
+        tally.lost,
+        tally.leaked,
+        tally.first,
+        tally.slowest.as_millis()
     ))
 }
 
-/// `echo-watch CGROUP TARGET TRIGGER`: goes into the cgroup, connects to both, then sends to the target until nothing comes back any
-/// more, and on until something does. Prints `cut=1`, or 0 when that did not come, then `back`.
+/// `echo-watch TARGET [TRIGGER]`: connects to both, then sends to the target until nothing comes back
+/// any more, and on until something does. Prints `cut=1`, or 0 when that did not come, then `back`.
 pub(crate) fn watch(arguments: &[String]) -> io::Result<String> {
-    let [cgroup, target, trigger] = arguments else {
-        return Err(usage("CGROUP TARGET TRIGGER"));
+    let [target, trigger @ ..] = arguments else {
+        return Err(usage("TARGET [TRIGGER]"));
     };
-    fs::write(Path::new(cgroup).join("cgroup.procs"), "0")?;
     let target = Target::new(target)?;
-    target.socket.set_read_timeout(Some(SILENCE))?;
-    let _trigger = Target::new(trigger)?;
+    target.socket.set_read_timeout(Some(stretched(SILENCE)))?;
+    let _triggers: Vec<Target> = trigger
+        .iter()
+        .map(|text| Target::new(text))
+        .collect::<io::Result<_>>()?;
     println!("{READY} pid={}", std::process::id());
     let cut = comes_about(&target, |echoed, silent| !echoed && silent >= SILENT_TIMES);
     println!("pid={} cut={}", std::process::id(), u8::from(cut));
