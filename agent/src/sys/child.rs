@@ -303,10 +303,11 @@ mod tests {
     fn look_at_itself(out: &mut File, raised: [i32; 2]) -> Option<()> {
         // SAFETY: asking for the flags of a number changes nothing, whether it is open or not.
         let is_open = |one: i32| unsafe { libc::fcntl(one, libc::F_GETFD) } >= 0;
+        let before = raised.map(is_open);
         let null = File::open("/dev/null").ok()?;
         let again = descriptor::raise(null.into());
         let number = again.as_raw_fd();
-        write!(out, "{:?} {}", raised.map(is_open), is_open(number)).ok()?;
+        write!(out, "{before:?} {}", is_open(number)).ok()?;
         close_each(out.as_raw_fd());
         write!(out, " {} {}", is_open(number), alarm::cancel().is_some()).ok()
     }
