@@ -254,6 +254,7 @@ mod tests {
     use super::*;
     use crate::sys::descriptor;
     use std::io::Write;
+    use std::os::fd::IntoRawFd;
 
     const LONG: Duration = Duration::from_secs(60);
 
@@ -303,10 +304,11 @@ mod tests {
     fn look_at_itself(out: &mut File, raised: [i32; 2]) -> Option<()> {
         // SAFETY: asking for the flags of a number changes nothing, whether it is open or not.
         let is_open = |one: i32| unsafe { libc::fcntl(one, libc::F_GETFD) } >= 0;
+        let before = raised.map(is_open);
         let null = File::open("/dev/null").ok()?;
-        let again = descriptor::raise(null.into());
-        let number = again.as_raw_fd();
-        write!(out, "{:?} {}", raised.map(is_open), is_open(number)).ok()?;
+        // Owned by nobody, since it is closed below.
+        let number = descriptor::raise(null.into()).into_raw_fd();
+        write!(out, "{before:?} {}", is_open(number)).ok()?;
         close_each(out.as_raw_fd());
         write!(out, " {} {}", is_open(number), alarm::cancel().is_some()).ok()
     }

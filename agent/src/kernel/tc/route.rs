@@ -122,7 +122,7 @@ impl Route {
             let flags = MsgFlags::MSG_TRUNC;
             let socket = self.socket.as_raw_fd();
             match recvmsg::<NetlinkAddr>(socket, &mut parts, None, flags) {
-                Ok(part) if !part.address.is_some_and(|sender| sender.pid() == 0) => {}
+                Ok(part) if part.address.is_none_or(|sender| sender.pid() != 0) => {}
                 Ok(part) if part.bytes > room => return Err(io::ErrorKind::FileTooLarge.into()),
                 Ok(part) => return Ok(part.bytes),
                 Err(Errno::EINTR | Errno::EAGAIN) => {}

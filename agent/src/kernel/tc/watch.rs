@@ -97,7 +97,7 @@ impl Watch {
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
         let socket = self.socket.as_raw_fd();
         let received = recvmsg::<NetlinkAddr>(socket, &mut parts, Some(&mut control), flags)?;
-        if !received.address.is_some_and(|sender| sender.pid() == 0) {
+        if received.address.is_none_or(|sender| sender.pid() != 0) {
             return Ok((0, None));
         }
         if received.bytes > room {

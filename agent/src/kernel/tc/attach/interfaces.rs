@@ -370,18 +370,24 @@ pub(super) fn remove(route: &mut Route, interface: u32, filter: &Filter) -> io::
     let Some(request) = message::one_filter(interface, filter) else {
         return Ok(false);
     };
-    let mut delete = || -> io::Result<bool> {
-        // A deletion names a handle only, whoever's filter is there meanwhile.
-        let answer = route.ask(message::GET_FILTER, message::ANSWER, &request)?;
-        let now = message::filters(&answer.unwrap_or_default(), filter.direction);
-        if !now.contains(filter) {
-            return Ok(false);
-        }
-        route.ask(message::DELETE_FILTER, message::ACKNOWLEDGE, &request)?;
-        Ok(true)
+    // A deletion names a handle only, whoever's filter is there meanwhile.
+    let answer = match route.ask(message::GET_FILTER, message::ANSWER, &request) {
+        Ok(answer) => answer.unwrap_or_default(),
+        Err(error) => return absent(error),
     };
-    match delete() {
-        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
-        result => result,
+    if !message::filters(&answer, filter.direction).contains(filter) {
+        return Ok(false);
+    }
+    match route.ask(message::DELETE_FILTER, message::ACKNOWLEDGE, &request) {
+        Ok(_) => Ok(true),
+        Err(error) => absent(error),
+    }
+}
+
+/// False for what the kernel says of a filter that is not there, alone or with its chain or qdisc.
+fn absent(error: io::Error) -> io::Result<bool> {
+    match error.raw_os_error() {
+        Some(libc::ENOENT | libc::EINVAL) => Ok(false),
+        _ => Err(error),
     }
 }
