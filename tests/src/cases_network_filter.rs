@@ -210,7 +210,9 @@ fn loopback() -> Outcome {
     let mut watched = bed.send_within(&["echo-watch", &bed.echo, &bed.trigger])?;
     expect_cut(&agent, &mut watched)?;
     inside.is_silent(patience(CHANCE_SECONDS))?;
-    expect_undisturbed(inside)
+    expect_undisturbed(inside)?;
+    take_rule_back(&agent)?;
+    expect_back(&mut watched)
 }
 
 /// Without enforcement the rule is refused, so that nothing comes of it.

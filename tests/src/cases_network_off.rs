@@ -58,7 +58,7 @@ fn other_interfaces() -> Result<Launch, Failure> {
 /// On for all interfaces but these, also for those of the machine.
 fn excluded_interfaces() -> Result<Launch, Failure> {
     let launch = launch()?.env(INTERFACES, "");
-    Ok(launch.env(EXCLUDED_INTERFACES, "cwst0 cwstp* cwstbr"))
+    Ok(launch.env(EXCLUDED_INTERFACES, "lo cwst0 cwstp* cwstbr"))
 }
 
 fn probe(agent: &Agent) -> Result<i32, Failure> {
