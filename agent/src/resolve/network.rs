@@ -318,3 +318,6 @@ fn nobody() -> Identity {
         fsgid: UNSET,
     }
 }
+
+#[cfg(test)]
+mod tests;

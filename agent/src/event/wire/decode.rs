@@ -242,7 +242,7 @@ impl<'a> Raw<'a> {
 mod tests {
     use super::super::{
         CGROUP_RECORD_SIZE, EXEC_RECORD_SIZE, EXIT_RECORD_SIZE, FILE_RECORD_SIZE, FORK_RECORD_SIZE,
-        HEADER_SIZE,
+        HEADER_SIZE, SOCKET_RECORD_SIZE,
     };
     use super::*;
 
@@ -275,6 +275,43 @@ mod tests {
     }
 
     #[test]
+    fn decodes_a_socket_record() {
+        let mut bytes = record(12, SOCKET_RECORD_SIZE);
+        bytes[64..68].copy_from_slice(&[192, 0, 2, 1]);
+        bytes[80..82].copy_from_slice(&2u16.to_le_bytes());
+        bytes[82..84].copy_from_slice(&53u16.to_le_bytes());
+        bytes[88..92].copy_from_slice(&8u32.to_le_bytes());
+        let Body::Socket(socket) = Record::decode(&bytes).unwrap().body else {
+            panic!("not a socket record");
+        };
+        assert_eq!(socket.address, "192.0.2.1:53".parse().ok());
+        assert_eq!((socket.family, socket.net_namespace), (2, 8));
+        bytes[80..82].copy_from_slice(&1u16.to_le_bytes());
+        let Body::Socket(socket) = Record::decode(&bytes).unwrap().body else {
+            panic!("not a socket record");
+        };
+        assert_eq!(socket.address, None);
+    }
+
+    #[test]
+    fn decodes_a_packet_record() {
+        let mut bytes = record(14, PACKET_RECORD_SIZE);
+        bytes[72..80].copy_from_slice(&5u64.to_le_bytes());
+        bytes[84..88].copy_from_slice(&2u32.to_le_bytes());
+        bytes[92..94].copy_from_slice(&3u16.to_le_bytes());
+        bytes[96..100].copy_from_slice(&1u32.to_le_bytes());
+        bytes.extend_from_slice(b"abcpadding");
+        let Body::Packet(packet) = Record::decode(&bytes).unwrap().body else {
+            panic!("not a packet record");
+        };
+        assert_eq!((packet.learnt, packet.interface), (5, 2));
+        assert_eq!((packet.data, packet.egress), (&b"abc"[..], true));
+        // A record that says more than there is.
+        bytes[92..94].copy_from_slice(&300u16.to_le_bytes());
+        assert!(Record::decode(&bytes).is_err());
+    }
+
+    #[test]
     fn every_cut_is_an_error_and_not_a_panic() {
         for (kind, size) in [
             (1, FORK_RECORD_SIZE),
@@ -283,6 +320,8 @@ mod tests {
             (4, ARGUMENTS_RECORD_SIZE),
             (5, CGROUP_RECORD_SIZE),
             (8, FILE_RECORD_SIZE),
+            (11, SOCKET_RECORD_SIZE),
+            (14, PACKET_RECORD_SIZE),
         ] {
             let bytes = record(kind, size);
             assert!(Record::decode(&bytes).is_ok(), "kind {kind}");
