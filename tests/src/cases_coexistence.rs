@@ -14,7 +14,7 @@ use crate::neighbours::Neighbours;
 use crate::net_agent::{self, check, check_text, wait_attached};
 use crate::net_places::{join, Namespace};
 use crate::report::{ensure, Failure, Outcome, Report};
-use crate::scratch::{patience, wait_for};
+use crate::scratch::{self, patience, wait_for};
 
 /// The provider that the guide gives up on, one below our priority, one at it, one above.
 const PRIORITIES: &[u32] = &[1, 5, 10, 49152];
@@ -317,6 +317,7 @@ fn own_priority() -> Outcome {
 
 /// One that somebody removes is told of and attached again.
 fn lost_filter() -> Outcome {
+    scratch::needs_fast_machine()?;
     let (near, far) = (Namespace::new()?, Namespace::new()?);
     join("cwst0", (&near, &[]), (&far, &[]))?;
     let agent = net_agent::launch("lost-filter")?.start()?;

@@ -175,6 +175,7 @@ fn by_cgroup() -> Outcome {
 /// Whoever is outside of the cgroup that enforcement is limited to, and the cgroup of the agent itself,
 /// which is that of the tests.
 fn leaves_alone() -> Outcome {
+    scratch::needs_fast_machine()?;
     let bed = Bed::new()?;
     let table = [
         (
@@ -221,6 +222,7 @@ fn loopback() -> Outcome {
 
 /// Without enforcement the rule is refused, so that nothing comes of it.
 fn needs_enforcement() -> Outcome {
+    scratch::needs_fast_machine()?;
     let bed = Bed::new()?;
     let agent = net_agent::launch("no-enforcement")?
         .policy(POLICY, cutting("process"))?

@@ -19,9 +19,16 @@ const OFF: &str = "runtime_security_config:\n  network:\n    enabled: false\n";
 
 /// Runs the tests of this file.
 pub(crate) fn run(report: &mut Report) {
-    report.case("network_off_file", || untouched(from_file()?, true));
-    report.case("network_off_variable", || untouched(from_variable()?, true));
+    report.case("network_off_file", || {
+        scratch::needs_fast_machine()?;
+        untouched(from_file()?, true)
+    });
+    report.case("network_off_variable", || {
+        scratch::needs_fast_machine()?;
+        untouched(from_variable()?, true)
+    });
     report.case("network_off_other_interfaces", || {
+        scratch::needs_fast_machine()?;
         untouched(other_interfaces()?, false)
     });
     report.case("network_off_excluded_interfaces", || {

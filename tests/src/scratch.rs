@@ -96,6 +96,16 @@ pub(crate) fn needs_own_machine() -> Outcome {
     }
 }
 
+/// Of no meaning where the processor is emulated: it is long there, and not about the kernel.
+pub(crate) fn needs_fast_machine() -> Outcome {
+    match in_vm() {
+        true => Err(Failure::NotApplicable(
+            "it mostly waits, and shows the same on every kernel".to_owned(),
+        )),
+        false => Ok(()),
+    }
+}
+
 /// So many seconds, more where the processor is emulated.
 pub(crate) fn patience(seconds: u64) -> Duration {
     stretched(Duration::from_secs(seconds))
