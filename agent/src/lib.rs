@@ -2,7 +2,7 @@
 //!
 //! Events enter through [`kernel`], are named by [`resolve`], judged by [`policy`] with
 //! expressions of [`secl`], and leave as JSON lines through [`probe`] and [`forward`]. [`packet`]
-//! reads what is in packets and the filters that rules name. [`cli`] turns arguments into one of
+//! reads what is in packets and the filters that rules name, [`kube`] is what runs in a cluster. [`cli`] turns arguments into one of
 //! these roles or into a [`flare`], [`config`] files and the environment into settings, [`ipc`] is
 //! what the roles' sockets have in common.
 //! Arrows run one way: `cli`, then the roles, then `ipc`, `policy`, `resolve` and `kernel`, then `secl`
@@ -16,6 +16,7 @@ pub mod forward;
 pub mod http;
 pub mod ipc;
 pub mod kernel;
+pub mod kube;
 pub mod logger;
 pub mod packet;
 pub mod policy;

@@ -11,6 +11,7 @@ pub mod model;
 mod network;
 pub mod process;
 pub mod sample;
+pub mod session;
 pub mod types;
 pub mod wire;
 

@@ -1,0 +1,1 @@
+//! The admission webhook: HTTPS, reviews in, patches out.

@@ -1,0 +1,1 @@
+//! Manifests for those without helm or an operator.
