@@ -21,6 +21,7 @@ pub mod logger;
 pub mod packet;
 pub mod policy;
 pub mod probe;
+pub mod regexp;
 pub mod resolve;
 pub mod scrub;
 pub mod secl;

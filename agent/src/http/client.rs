@@ -21,7 +21,7 @@ use ureq::{Agent, Proxy, ProxyProtocol, SendBody};
 use super::early_answer::{Broken, EarlyAnswer, UntilBroken};
 use super::error::{host_of, proxy_refused};
 use super::forward_proxy::{AbsoluteForm, ProxyResolver};
-use super::{date, Answer, Error, Request, Transport};
+use super::{date, tls, Answer, Error, Request, Transport};
 
 /// Bytes of a body that are kept.
 const BODY: u64 = 4 << 10;
@@ -263,11 +263,10 @@ fn secure_agent(
         true => Vec::new(),
         false => roots(transport.ca_file.as_deref())?,
     };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = TlsConfig::builder()
         .root_certs(RootCerts::Specific(Arc::new(roots)))
         .disable_verification(transport.skip_verification)
-        .unversioned_rustls_crypto_provider(provider)
+        .unversioned_rustls_crypto_provider(tls::provider())
         .build();
     let config = config(transport).tls_config(tls);
     Ok(agent(config.proxy(proxy.cloned()).build(), broken))

@@ -11,6 +11,7 @@ mod early_answer;
 pub mod error;
 mod forward_proxy;
 pub mod serve;
+pub mod tls;
 pub mod transport;
 pub mod worker;
 

@@ -32,6 +32,7 @@ use regex_automata::util::syntax;
 use regex_automata::Input;
 
 use crate::config::{keys, Settings};
+use crate::regexp::{self, Limits};
 pub use copy::Kind;
 use known::Known;
 use masked::Masked;
@@ -375,14 +376,15 @@ fn check_pattern(text: &str) -> Result<(), Error> {
 
 /// Patterns as one automaton, or why there is none.
 fn together(texts: &[String]) -> Result<Option<Regex>, String> {
-    let config = Config::new()
-        .nfa_size_limit(Some(PATTERN_SIZE))
-        .hybrid_cache_capacity(CACHE);
+    let limits = Limits {
+        size: PATTERN_SIZE,
+        cache: CACHE,
+    };
     if texts.is_empty() {
         return Ok(None);
     }
-    let built = Regex::builder().configure(config).build_many(texts);
-    built.map(Some).map_err(|error| reason(&error))
+    let compiled = regexp::compile(texts, false, limits);
+    compiled.map(Some).map_err(|error| error.to_string())
 }
 
 /// Why a regexp was refused: the last line of a drawing over several.

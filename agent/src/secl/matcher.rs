@@ -8,15 +8,14 @@ use super::pattern::{Glob, Pattern, Wildcard};
 use super::template::{Template, TemplateMatcher};
 use super::types::TextKind;
 use crate::packet::filter::Filter;
-use regex_automata::meta::{BuildError, Config, Regex};
-use regex_automata::util::syntax;
+use crate::regexp::{self, Limits};
+use regex_automata::meta::Regex;
 
-/// The most bytes a compiled regexp may take.
-const REGEX_SIZE: usize = 256 * 1024;
-
-/// The most bytes a regexp may use for its automaton while matching; it gets slower, not wrong,
-/// with less than it wants.
-const REGEX_CACHE: usize = 256 * 1024;
+/// What a regexp may use.
+const REGEXP: Limits = Limits {
+    size: 256 * 1024,
+    cache: 256 * 1024,
+};
 
 /// What a pattern or regexp cannot be compared with.
 const ONLY_STRINGS: &str = "a pcap filter compares with strings, by `==` and `in`";
@@ -156,32 +155,7 @@ fn regexp(text: &str, kind: TextKind) -> Result<Regex, String> {
     if kind == TextKind::Path {
         return Err("a path cannot be matched with a regexp; use a pattern ~\"…\"".to_owned());
     }
-    let config = Config::new()
-        .nfa_size_limit(Some(REGEX_SIZE))
-        .hybrid_cache_capacity(REGEX_CACHE);
-    Regex::builder()
-        .configure(config)
-        .syntax(syntax::Config::new().case_insensitive(kind.folds_case()))
-        .build(text)
-        .map_err(|error| refusal(&error))
-}
-
-/// Why a regexp was refused, as a sentence.
-fn refusal(error: &BuildError) -> String {
-    if error.size_limit().is_some() {
-        return format!("this regexp takes more than {REGEX_SIZE} bytes when compiled");
-    }
-    let detail = match error.syntax_error() {
-        Some(error) => error.to_string(),
-        None => error.to_string(),
-    };
-    format!("this is no valid regexp: {}", reason(&detail))
-}
-
-/// The reason at the end of regex-syntax's drawing of an error over several lines.
-fn reason(text: &str) -> &str {
-    let last = text.lines().last().unwrap_or(text).trim();
-    last.strip_prefix("error: ").unwrap_or(last)
+    regexp::compile(&[text], kind.folds_case(), REGEXP).map_err(|error| error.to_string())
 }
 
 /// A hash table of strings, fixed once made. Written by hand because the standard one can neither
