@@ -29,9 +29,8 @@ const MAX_JOBS: usize = 256;
 /// How much earlier than it is killed a process is to give up, so that it can say why.
 const RESERVE: Duration = Duration::from_millis(100);
 
-/// A job that was submitted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Ticket(u64);
+/// A job that was submitted; no other job of a pool has the same.
+pub type Ticket = u64;
 
 /// A job and who waits for it.
 struct Work {
@@ -116,31 +115,34 @@ impl Pool {
         (self.first_token..self.first_token + PROCESSES).contains(&token.0)
     }
 
-    /// Takes a job, unless too many wait.
-    ///
-    /// # Errors
-    /// The job.
-    pub fn submit(&mut self, job: Job, now: Instant) -> Result<Ticket, Job> {
-        if self.jobs >= MAX_JOBS {
-            return Err(job);
-        }
-        self.jobs += 1;
-        let ticket = Ticket(self.next_ticket);
+    /// Takes a job. When too many wait, it is over with the next turn.
+    pub fn submit(&mut self, mut job: Job, now: Instant) -> Ticket {
+        let until = now + job.timeout.min(LONGEST);
+        // What is left is told to the process; what was given makes no job another one.
+        job.timeout = Duration::ZERO;
+        let ticket = self.next_ticket;
         self.next_ticket += 1;
+        self.jobs += 1;
+        if self.jobs > MAX_JOBS {
+            self.log("too many sessions wait for the API server");
+            self.done.push((ticket, Outcome::Skip(Reason::DescribePod)));
+            self.due = Some(now);
+            return ticket;
+        }
         let running = self.slots.iter_mut().filter_map(|slot| slot.work.as_mut());
         let mut all = running.chain(&mut self.queue);
-        // Its deadline is the earlier one, which is better than to begin once more.
+        // It began earlier, and so ends earlier than if it began once more.
         if let Some(equal) = all.find(|work| work.job == job) {
             equal.tickets.push(ticket);
-            return Ok(ticket);
+            return ticket;
         }
         self.queue.push_back(Work {
-            until: now + job.timeout.min(LONGEST),
-            tickets: vec![ticket],
             job,
+            tickets: vec![ticket],
+            until,
         });
         self.assign(now);
-        Ok(ticket)
+        ticket
     }
 
     /// When [`Pool::turn`] must be called at the latest.
@@ -374,7 +376,7 @@ mod tests {
         let (mut poll, mut pool) = pool(in_a_thread);
         let now = Instant::now();
         let submit = |index| pool.submit(job(&format!("web-{index}"), ""), now);
-        let tickets: HashSet<Ticket> = (0..40).map(submit).map(Result::unwrap).collect();
+        let tickets: HashSet<Ticket> = (0..40).map(submit).collect();
         assert_eq!(pool.deadline(), Some(now + LONG));
         let done = finish(&mut poll, &mut pool, 40);
         assert_eq!(done.len(), 40);
@@ -389,7 +391,7 @@ mod tests {
     fn a_process_that_runs_is_used_again_and_told_how_long_it_has() {
         let (mut poll, mut pool) = pool(in_a_thread);
         for index in 0..3 {
-            pool.submit(job("web", ""), Instant::now()).unwrap();
+            pool.submit(job("web", ""), Instant::now());
             let path = format!("{index} 59.9s");
             let outcome = Outcome::Ready { path };
             assert_eq!(finish(&mut poll, &mut pool, 1)[0].1, outcome);
@@ -400,8 +402,10 @@ mod tests {
     #[test]
     fn a_pod_has_one_job_at_a_time_and_equal_ones_are_done_once() {
         let (mut poll, mut pool) = pool(in_a_thread);
-        for container in ["a", "b", "a", "b", "a"] {
-            pool.submit(job("web", container), Instant::now()).unwrap();
+        for (index, container) in ["a", "b", "a", "b", "a"].into_iter().enumerate() {
+            let mut job = job("web", container);
+            job.timeout -= Duration::from_secs(index as u64);
+            pool.submit(job, Instant::now());
         }
         assert_eq!(pool.slots.iter().flat_map(|slot| &slot.work).count(), 1);
         assert_eq!(pool.queue.len(), 1);
@@ -411,7 +415,7 @@ mod tests {
             let Outcome::Ready { path } = outcome else {
                 panic!("{outcome:?}");
             };
-            places.push((ticket.0, path.starts_with("0 ")));
+            places.push((ticket, path.starts_with("0 ")));
         }
         places.sort_unstable();
         let first = [true, false, true, false, true];
@@ -425,10 +429,10 @@ mod tests {
     fn processes_that_fail_cost_their_job_only() {
         let (mut poll, mut pool) = pool(in_a_thread);
         for pod in ["dies", "babbles", "floods"] {
-            pool.submit(job(pod, ""), Instant::now()).unwrap();
+            pool.submit(job(pod, ""), Instant::now());
             let skip = Outcome::Skip(Reason::CopyFailed);
             assert_eq!(finish(&mut poll, &mut pool, 1)[0].1, skip, "{pod}");
-            pool.submit(job("web", ""), Instant::now()).unwrap();
+            pool.submit(job("web", ""), Instant::now());
             let outcome = &finish(&mut poll, &mut pool, 1)[0].1;
             assert!(matches!(outcome, Outcome::Ready { .. }), "{pod}");
         }
@@ -438,14 +442,14 @@ mod tests {
     fn late_jobs_are_skipped_whether_they_run_or_wait() {
         let (_poll, mut pool) = pool(in_a_thread);
         let now = Instant::now();
-        let running = pool.submit(job("hangs", "a"), now).unwrap();
+        let running = pool.submit(job("hangs", "a"), now);
         let mut second = job("hangs", "b");
         second.mode = Mode::InitContainer;
         second.timeout = LONG * 1_000;
-        let waiting = pool.submit(second, now).unwrap();
+        let waiting = pool.submit(second, now);
         let mut third = job("hangs", "c");
         third.timeout = LONG / 2;
-        let hopeless = pool.submit(third, now).unwrap();
+        let hopeless = pool.submit(third, now);
         assert_eq!(pool.deadline(), Some(now + LONG / 2));
         assert_eq!(pool.turn(now + LONG / 4), []);
         let skip = |ticket, reason| [(ticket, Outcome::Skip(reason))];
@@ -468,22 +472,26 @@ mod tests {
 
     #[test]
     fn too_many_jobs_are_refused() {
-        let (_poll, mut pool) = pool(in_a_thread);
+        let (mut poll, mut pool) = pool(in_a_thread);
         let now = Instant::now();
         for index in 0..MAX_JOBS {
             let container = format!("{}", index % 200);
-            pool.submit(job("hangs", &container), now).unwrap();
+            pool.submit(job("hangs", &container), now);
         }
-        assert_eq!(pool.submit(job("web", ""), now), Err(job("web", "")));
+        let refused = pool.submit(job("web", ""), now);
+        let skip = Outcome::Skip(Reason::DescribePod);
+        assert_eq!(pool.deadline(), Some(now));
+        assert_eq!(pool.turn(now), [(refused, skip)]);
         assert_eq!(pool.turn(now + LONG).len(), MAX_JOBS);
-        assert!(pool.submit(job("web", ""), now).is_ok());
+        let taken = pool.submit(job("web", ""), now);
+        assert_eq!(finish(&mut poll, &mut pool, 1)[0].0, taken);
     }
 
     #[test]
     fn a_process_that_cannot_be_started_is_told_at_the_next_turn() {
         let (_poll, mut pool) = pool(never);
         let now = Instant::now();
-        let ticket = pool.submit(job("web", ""), now).unwrap();
+        let ticket = pool.submit(job("web", ""), now);
         assert_eq!(pool.deadline(), Some(now));
         let skip = Outcome::Skip(Reason::DescribePod);
         assert_eq!(pool.turn(now), [(ticket, skip)]);
