@@ -117,7 +117,7 @@ impl Received {
 }
 
 /// Python, where there is one.
-fn python() -> Result<&'static str, Failure> {
+pub(crate) fn python() -> Result<&'static str, Failure> {
     if scratch::in_vm() {
         let sentence = "the virtual machine has no python3";
         return Err(Failure::NotApplicable(sentence.to_owned()));

@@ -249,6 +249,14 @@ pub static COMMANDS: &[Command] = &[
         run: runtime::http_worker,
     },
     Command {
+        words: &["kube-worker"],
+        roles: AGENT,
+        flags: &[],
+        raw: true,
+        help: "",
+        run: runtime::kube_worker,
+    },
+    Command {
         words: &["flare-worker"],
         roles: AGENT,
         flags: &[],

@@ -1,5 +1,5 @@
-//! The hidden commands that roles start: for the self-test, for hashing files, for HTTP and for
-//! flares.
+//! The hidden commands that roles start: for the self-test, for hashing files, for HTTP, for
+//! the API server of a cluster and for flares.
 
 use std::io;
 
@@ -8,6 +8,7 @@ use super::parse::Arguments;
 use super::print;
 use crate::flare;
 use crate::http::serve;
+use crate::kube::api;
 use crate::probe::{runner, worker};
 
 /// Reads the events of a self-test from the event socket.
@@ -28,6 +29,11 @@ pub fn hash_worker(_: &Arguments) -> Exit {
 /// Makes the HTTP requests that it is asked for.
 pub fn http_worker(_: &Arguments) -> Exit {
     ended(serve::run())
+}
+
+/// Asks the API server of the cluster about the pods that it is asked for.
+pub fn kube_worker(_: &Arguments) -> Exit {
+    ended(api::serve::run())
 }
 
 /// Runs the collectors of a flare that it is asked for.

@@ -19,7 +19,7 @@ use crate::sys::process;
 use crate::sys::signals::{Signal, Signals};
 
 /// How long it waits for the next request, or for the rest of one.
-const IDLE: Duration = Duration::from_secs(30);
+pub(crate) const IDLE: Duration = Duration::from_secs(30);
 /// Bytes of a head.
 const MAX_HEAD: u64 = 64 << 10;
 /// Bytes of a body.
@@ -48,7 +48,7 @@ pub fn run() -> io::Result<()> {
 
 /// Keeps back the signals that end a whole service or terminal: the role finishes its batches then,
 /// and ends this process when it has.
-fn hold_signals() -> io::Result<Signals> {
+pub(crate) fn hold_signals() -> io::Result<Signals> {
     Signals::block(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])
 }
 
@@ -71,12 +71,19 @@ pub(super) fn serve(socket: UnixStream) -> io::Result<()> {
     Ok(())
 }
 
-/// The next head; `None` when there is none any more, or none for a while.
 fn read_head(input: &mut BufReader<UnixStream>) -> io::Result<Option<Head>> {
+    match read_line(input)? {
+        Some(line) => Ok(Some(serde_json::from_slice(&line)?)),
+        None => Ok(None),
+    }
+}
+
+/// The next line; `None` when there is none any more, or none for a while.
+pub(crate) fn read_line(input: &mut BufReader<UnixStream>) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
     match input.by_ref().take(MAX_HEAD).read_until(b'\n', &mut line) {
         Ok(0) => Ok(None),
-        Ok(_) => Ok(Some(serde_json::from_slice(&line)?)),
+        Ok(_) => Ok(Some(line)),
         Err(error) if line.is_empty() && error.kind() == io::ErrorKind::WouldBlock => Ok(None),
         Err(error) => Err(error),
     }

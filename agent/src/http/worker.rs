@@ -46,9 +46,10 @@ pub struct Worker {
 }
 
 /// Makes a process and the socket to it.
-type Start = fn() -> io::Result<(StdStream, Option<Child>)>;
+pub(crate) type Start = fn() -> io::Result<(StdStream, Option<Child>)>;
 
-struct Running {
+/// A process that answers each line, and perhaps what follows it, with a line.
+pub(crate) struct Running {
     child: Option<Child>,
     socket: UnixStream,
     /// What is still to be written, the last part first.
@@ -122,9 +123,7 @@ impl Worker {
             Some(running) => running,
             none => none.insert(Running::start(self.start, &self.registry, self.token)?),
         };
-        running.incoming.clear();
-        running.outgoing = vec![(job.request.body, 0), (line, 0)];
-        running.write()
+        running.ask(vec![(job.request.body, 0), (line, 0)])
     }
 
     /// Goes on with the request; its answer, or why there is none, when it is over.
@@ -140,7 +139,10 @@ impl Worker {
             }
             (_, None) => return None,
             (Ok(None), Some(until)) if now < until => return None,
-            (Ok(Some(answer)), _) => answer,
+            (Ok(Some(line)), _) => serde_json::from_slice(&line).unwrap_or_else(|error| {
+                self.stop();
+                Err(format!("the process that makes requests errs: {error}"))
+            }),
             (Ok(None), _) => {
                 self.stop();
                 Err("no answer came in time, and the process that waited was killed".to_owned())
@@ -159,13 +161,8 @@ impl Worker {
     /// Ends the process, and the request that may be under way.
     pub fn stop(&mut self) {
         self.until = None;
-        let Some(mut running) = self.running.take() else {
-            return;
-        };
-        let _ = self.registry.deregister(&mut running.socket);
-        if let Some(child) = &mut running.child {
-            let _ = child.kill();
-            let _ = child.wait();
+        if let Some(running) = self.running.take() {
+            running.stop(&self.registry);
         }
     }
 
@@ -181,13 +178,18 @@ impl Drop for Worker {
     }
 }
 
-/// Starts this program once more, with the one variable that it reads: others may hold secrets.
+/// Starts this program once more, with the one variable that it reads.
 fn start() -> io::Result<(StdStream, Option<Child>)> {
+    once_more("http-worker", &[ROOTS_VARIABLE])
+}
+
+/// Starts this program once more as such a process, with these variables: others may hold secrets.
+pub(crate) fn once_more(word: &str, variables: &[&str]) -> io::Result<(StdStream, Option<Child>)> {
     let (ours, theirs) = StdStream::pair()?;
     let output = OwnedFd::from(theirs.try_clone()?);
-    let child = bare("/proc/self/exe")
+    let child = bare("/proc/self/exe", variables)
         .arg0("security-agent")
-        .arg("http-worker")
+        .arg(word)
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::from(output))
         .stderr(Stdio::null())
@@ -195,18 +197,19 @@ fn start() -> io::Result<(StdStream, Option<Child>)> {
     Ok((ours, Some(child)))
 }
 
-/// A program without the environment of this one, which may hold secrets.
-fn bare(program: &str) -> Command {
+/// A program with no more of the environment of this one than these variables.
+fn bare(program: &str, variables: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.env_clear();
-    if let Some(file) = std::env::var_os(ROOTS_VARIABLE) {
-        command.env(ROOTS_VARIABLE, file);
+    for name in variables {
+        command.envs(std::env::var_os(name).map(|value| (name, value)));
     }
     command
 }
 
 impl Running {
-    fn start(start: Start, registry: &Registry, token: Token) -> io::Result<Running> {
+    /// Starts one whose socket wakes the loop under this token.
+    pub(crate) fn start(start: Start, registry: &Registry, token: Token) -> io::Result<Running> {
         let (socket, child) = start()?;
         socket.set_nonblocking(true)?;
         let mut running = Running {
@@ -220,8 +223,24 @@ impl Running {
         Ok(running)
     }
 
+    /// Begins to write, the last part first; nothing else may be under way.
+    pub(crate) fn ask(&mut self, parts: Vec<(Vec<u8>, usize)>) -> io::Result<()> {
+        self.incoming.clear();
+        self.outgoing = parts;
+        self.write()
+    }
+
+    /// Ends it.
+    pub(crate) fn stop(mut self, registry: &Registry) {
+        let _ = registry.deregister(&mut self.socket);
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
     /// Writes what the socket takes.
-    fn write(&mut self) -> io::Result<()> {
+    pub(crate) fn write(&mut self) -> io::Result<()> {
         while let Some((bytes, written)) = self.outgoing.last_mut() {
             let rest = bytes.get(*written..).unwrap_or(&[]);
             if rest.is_empty() {
@@ -240,8 +259,8 @@ impl Running {
         Ok(())
     }
 
-    /// The answer, when it is complete.
-    fn read(&mut self) -> io::Result<Option<Result<Answer, String>>> {
+    /// The line of the answer, when it is complete.
+    pub(crate) fn read(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut piece = [0; 4096];
         loop {
             match self.socket.read(&mut piece) {
@@ -255,12 +274,10 @@ impl Running {
                 return Err(io::Error::other("it answers too much"));
             }
         }
-        let Some(line) = self.incoming.strip_suffix(b"\n") else {
-            return Ok(None);
-        };
-        let answer = serde_json::from_slice(line)?;
-        self.incoming = Vec::new();
-        Ok(Some(answer))
+        match self.incoming.ends_with(b"\n") {
+            true => Ok(Some(std::mem::take(&mut self.incoming))),
+            false => Ok(None),
+        }
     }
 }
 
@@ -271,7 +288,7 @@ mod tests {
     #[test]
     fn the_environment_is_not_handed_on() {
         assert!(std::env::vars_os().any(|(name, _)| name != ROOTS_VARIABLE));
-        let output = bare("/usr/bin/env").output().unwrap();
+        let output = bare("/usr/bin/env", &[ROOTS_VARIABLE]).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success());
         assert!(text.lines().all(|line| line.starts_with(ROOTS_VARIABLE)));
