@@ -28,13 +28,17 @@ E2E := $(OUT)/e2e
 TOOLS_DIR := $(BUILD_DIR)/tools
 TOOLS := $(patsubst tests/tools/%.c,$(TOOLS_DIR)/%,$(wildcard tests/tools/*.c))
 RUN_DIR := $(BUILD_DIR)/run
+IMAGE_ARCH := $(subst x86_64,amd64,$(subst aarch64,arm64,$(ARCH)))
+IMAGE := $(BUILD_DIR)/image/security-agent-$(shell . scripts/lib.sh && workspace_version)-$(IMAGE_ARCH).tar
 
 # rustup puts cargo there without telling the shells that run already.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
-# What the scripts need to know; the end-to-end tests read the last two.
+# What the scripts need to know; the end-to-end tests read the last three.
 export PROFILE OFFLINE NETWORK DESTDIR PREFIX SYSCONFDIR TARGET BUILD_DIR BINARY E2E TOOLS_DIR RUN_DIR
+export IMAGE IMAGE_ARCH
 export SECURITY_AGENT_BIN := $(BINARY)
 export SECURITY_AGENT_TOOLS := $(TOOLS_DIR)
+export SECURITY_AGENT_IMAGE := $(IMAGE)
 
 # Nothing that is run from here touches the machine's interfaces unless it is asked to: no interface
 # of a real machine is called cwst*, the end-to-end tests make theirs by that name.
@@ -50,7 +54,7 @@ export SECURITY_AGENT_PROBES_DIR := $(abspath probes/compiled)
 endif
 endif
 
-.PHONY: help setup-build setup-test build install uninstall vendor bundle bundle-test run demo \
+.PHONY: help setup-build setup-test build image install uninstall vendor bundle bundle-test run demo \
 	test lint unit e2e soak kernels fuzz bench clean
 
 help: ## list the targets
@@ -63,6 +67,9 @@ setup-build: ## install what building needs
 
 build: setup-build ## build the static binary (the default)
 	@cargo build $(CARGO_FLAGS) --profile $(PROFILE) --package security-agent
+
+image: build ## write a container image as an OCI archive; no engine is needed
+	@scripts/image.sh
 
 vendor: setup-build ## copy the sources of all dependencies to vendor/registry
 	@scripts/vendor.sh
@@ -114,7 +121,7 @@ lint: setup-test ## formatting and clippy
 unit: setup-test ## unit tests, for the target that is shipped
 	@cargo test $(CARGO_FLAGS) --workspace --no-fail-fast
 
-e2e: setup-test build e2e-build ## end-to-end tests on this kernel; TESTS="name..." for some
+e2e: setup-test build image e2e-build ## end-to-end tests on this kernel; TESTS="name..." for some
 	@scripts/as-root.sh "$(E2E)" $(TESTS)
 
 soak: setup-test build e2e-build ## delivery and namespaces in full: 100,000 events a test, outages of a minute, 500 pods

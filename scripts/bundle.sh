@@ -13,8 +13,6 @@ ARCHIVE=$BUNDLE_DIR/$NAME.tar.gz
 # The agent's build script copies what it compiles there; kept, for it runs again only on a change.
 export SECURITY_AGENT_PROBES_OUT=$BUILD_DIR/probes
 
-in_git() { git rev-parse --is-inside-work-tree >/dev/null 2>&1; }
-
 # The source files, each ended by a NUL.
 list_sources() {
   if in_git; then
@@ -31,16 +29,6 @@ existing() {
   while IFS= read -r -d '' file; do
     [ ! -e "$file" ] || printf '%s\0' "$file"
   done
-}
-
-timestamp() {
-  if [ -n "${SOURCE_DATE_EPOCH:-}" ]; then
-    echo "$SOURCE_DATE_EPOCH"
-  elif in_git && git rev-parse --verify --quiet HEAD >/dev/null; then
-    git log -1 --format=%ct
-  else
-    echo 946684800
-  fi
 }
 
 # `cargo check` is the least that makes the build script of the agent run.

@@ -23,3 +23,16 @@ as_root() { "$ROOT/scripts/as-root.sh" "$@"; }
 workspace_version() {
   sed -n '/^\[workspace.package\]/,/^\[/s/^version *= *"\(.*\)"/\1/p' "$ROOT/Cargo.toml"
 }
+
+in_git() { git rev-parse --is-inside-work-tree >/dev/null 2>&1; }
+
+# When what is packed was made, in seconds since the epoch: the same sources give the same bytes.
+timestamp() {
+  if [ -n "${SOURCE_DATE_EPOCH:-}" ]; then
+    echo "$SOURCE_DATE_EPOCH"
+  elif in_git && git rev-parse --verify --quiet HEAD >/dev/null; then
+    git log -1 --format=%ct
+  else
+    echo 946684800
+  fi
+}

@@ -19,8 +19,10 @@ use crate::cgroup;
 use crate::net_places;
 use crate::scratch::ROOT_VARIABLE;
 
-/// Tests whether a process belongs to this run.
-const RUN_PATH_VARIABLE: &str = "DD_RUN_PATH=";
+/// Tells whether a process belongs to this run.
+const RUN_PATH_VARIABLE: &str = "DD_RUN_PATH";
+/// The same of a process in a container, whose run path is that of the container.
+pub(crate) const CONTAINER_VARIABLE: &str = "E2E_CONTAINER";
 /// Times that leftovers are looked for: one may fork while we look.
 const ROUNDS: usize = 5;
 
@@ -110,16 +112,17 @@ fn clean_up(root: &Path) {
     }
 }
 
-/// The processes whose run path is `path` or lies below it; zombies have no environment left.
+/// The processes whose run path, or the directory of whose container, is `path` or lies below it;
+/// zombies have no environment left.
 pub(crate) fn processes_of(path: &Path) -> Vec<i32> {
-    let mut wanted = RUN_PATH_VARIABLE.as_bytes().to_vec();
-    wanted.extend_from_slice(path.as_os_str().as_bytes());
+    let path = path.as_os_str().as_bytes();
+    let wanted = [RUN_PATH_VARIABLE, CONTAINER_VARIABLE]
+        .map(|variable| [variable.as_bytes(), b"=", path].concat());
     let belongs = |pid: &i32| {
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         environment.split(|byte| *byte == 0).any(|variable| {
-            variable
-                .strip_prefix(wanted.as_slice())
-                .is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+            let rest = wanted.iter().find_map(|it| variable.strip_prefix(&it[..]));
+            rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
         })
     };
     let Ok(entries) = fs::read_dir("/proc") else {

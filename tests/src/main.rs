@@ -22,6 +22,7 @@ mod cases_flare_dialogue;
 mod cases_flare_secrets;
 mod cases_flare_trouble;
 mod cases_flare_upload;
+mod cases_image;
 mod cases_kube_api;
 mod cases_loss;
 mod cases_metadata;
@@ -70,6 +71,7 @@ mod net_agent;
 mod net_places;
 mod nginx;
 mod numbers;
+mod oci;
 mod places;
 mod report;
 mod run_lock;
@@ -142,5 +144,6 @@ fn main() -> ExitCode {
     cases_churn::run(&mut report);
     cases_throughput::run(&mut report);
     cases_figures::run(&mut report);
+    cases_image::run(&mut report);
     report.finish()
 }

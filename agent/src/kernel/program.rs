@@ -85,7 +85,8 @@ impl fmt::Display for Error {
             Error::Tracefs(error) => write!(
                 f,
                 "tracefs is not mounted and could not be mounted privately ({error}): mount it \
-                 with `mount -t tracefs tracefs /sys/kernel/tracing`"
+                 with `mount -t tracefs tracefs /sys/kernel/tracing`, or give the container the \
+                 /sys/kernel/debug of the host"
             ),
             Error::Attach { section, error } => {
                 write!(f, "{section} could not be attached: {error}")

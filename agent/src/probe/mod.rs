@@ -17,6 +17,7 @@ mod packets;
 mod pipeline;
 mod policies;
 mod reader;
+mod rights;
 pub mod runner;
 pub mod self_test;
 mod status;

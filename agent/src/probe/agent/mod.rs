@@ -21,6 +21,7 @@ use super::heartbeat::Heartbeat;
 use super::network::Network;
 use super::pipeline::Pipeline;
 use super::policies::Policies;
+use super::rights;
 use super::self_test::SelfTest;
 use super::status::LastTest;
 use super::subscribers::{Change, Subscribers};
@@ -35,7 +36,7 @@ use crate::resolve;
 use crate::resolve::clock::monotonic_now;
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::socket::Listener;
-use setup::{gate_options, kernel_options, resolver, unsafe_directories};
+use setup::{gate_options, kernel_options, resolver, unsafe_directories, watches_packets};
 
 const SIGNALS: Token = Token(0);
 const EVENT_SOCKET: Token = Token(1);
@@ -136,6 +137,9 @@ impl Agent {
         let self_test = SelfTest::new(&settings.run_path(), events.path());
         let policies = Policies::new(settings);
         let rules = policies.load(tests_itself.then_some(&self_test));
+        let mut warnings = settings.warnings().to_vec();
+        warnings.extend(rights::missing(settings, watches_packets(settings)));
+        warnings.extend(unsafe_directories(settings));
         let (probes, stream) = Probes::start(&kernel_options(settings)).map_err(Error::Kernel)?;
         let host = resolve::host::detect(settings.text(&keys::HOSTNAME));
         let resolver = resolver(settings, &host.hostname);
@@ -168,7 +172,7 @@ impl Agent {
             reported: Losses::default(),
             turns: Turns::default(),
             settings: settings.clone(),
-            warnings: [settings.warnings().to_vec(), unsafe_directories(settings)].concat(),
+            warnings,
             sends_report: settings.flag(&keys::SELF_TEST_SEND_REPORT),
             tests_itself,
             is_stopping: false,

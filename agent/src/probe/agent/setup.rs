@@ -33,7 +33,7 @@ pub(super) fn gate_options(settings: &Settings) -> GateOptions {
 }
 
 /// Whether classifiers are wanted: not when only files are watched.
-fn watches_packets(settings: &Settings) -> bool {
+pub(super) fn watches_packets(settings: &Settings) -> bool {
     settings.flag(&keys::NETWORK_ENABLED) && matches!(settings.mode(), Mode::Full)
 }
 
