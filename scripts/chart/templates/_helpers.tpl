@@ -25,6 +25,7 @@ include: {{ $slip.containerInclude | default $right.containerInclude | default "
 exclude: {{ $slip.containerExclude | default $right.containerExclude | default "" | quote }}
 apiKey: {{ (.Values.datadog).apiKey | default "" | quote }}
 apiKeySecret: {{ (.Values.datadog).apiKeyExistingSecret | default "" | quote }}
+apiKeySecretKey: {{ (.Values.datadog).apiKeyExistingSecretKey | default "api-key" | quote }}
 site: {{ (.Values.datadog).site | default "datadoghq.com" | quote }}
 logLevel: {{ (.Values.datadog).logLevel | default "info" | quote }}
 seccomp: {{ ((.Values.datadog).systemProbe).seccomp | default "localhost/system-probe" | quote }}
@@ -136,7 +137,15 @@ DD_TAGS: {{ join " " . | quote }}
 {{- $s := include "agent.settings" . | fromYaml -}}
 DD_HOSTNAME: {fieldRef: {fieldPath: spec.nodeName}}
 {{- if or $s.apiKeySecret $s.apiKey }}
-DD_API_KEY: {secretKeyRef: {name: {{ $s.apiKeySecret | default (include "agent.name" . | printf "%s-api-key") | quote }}, key: api-key}}
+DD_API_KEY:
+  secretKeyRef:
+    {{- if $s.apiKeySecret }}
+    name: {{ $s.apiKeySecret | quote }}
+    key: {{ $s.apiKeySecretKey | quote }}
+    {{- else }}
+    name: {{ include "agent.name" . }}-api-key
+    key: api-key
+    {{- end }}
 {{- end }}
 {{- end -}}
 
@@ -147,7 +156,7 @@ DD_ADMISSION_CONTROLLER_CWS_INSTRUMENTATION_ENABLED: {{ $s.sessions | quote }}
 DD_ADMISSION_CONTROLLER_CWS_INSTRUMENTATION_MODE: {{ $s.mode | quote }}
 DD_ADMISSION_CONTROLLER_CWS_INSTRUMENTATION_MUTATE_UNLABELLED: {{ $s.unlabelled | quote }}
 DD_ADMISSION_CONTROLLER_CWS_INSTRUMENTATION_IMAGE_NAME: {{ include "agent.repository" . | quote }}
-DD_ADMISSION_CONTROLLER_CWS_INSTRUMENTATION_IMAGE_TAG: {{ include "agent.tag" . | quote }}
+DD_ADMISSION_CONTROLLER_CWS_INSTRUMENTATION_IMAGE_TAG: {{ ((.Values.agents).image).digest | default (include "agent.tag" .) | quote }}
 {{- if $s.sessions }}
 DD_ADMISSION_CONTROLLER_CERTIFICATE_DIRECTORY: /etc/datadog-agent/certificate
 {{- end }}
