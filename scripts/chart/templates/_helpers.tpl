@@ -158,7 +158,7 @@ DD_ADMISSION_CONTROLLER_CWS_INSTRUMENTATION_MUTATE_UNLABELLED: {{ $s.unlabelled 
 DD_ADMISSION_CONTROLLER_CWS_INSTRUMENTATION_IMAGE_NAME: {{ include "agent.repository" . | quote }}
 DD_ADMISSION_CONTROLLER_CWS_INSTRUMENTATION_IMAGE_TAG: {{ ((.Values.agents).image).digest | default (include "agent.tag" .) | quote }}
 {{- if $s.sessions }}
-DD_ADMISSION_CONTROLLER_CERTIFICATE_DIRECTORY: /etc/datadog-agent/certificate
+DD_ADMISSION_CONTROLLER_CERTIFICATE_DIRECTORY: /etc/certificate
 {{- end }}
 DD_LOG_LEVEL: {{ $s.logLevel | quote }}
 {{- end -}}
