@@ -1,7 +1,7 @@
 //! `kube render` and `kube install-seccomp`.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use super::exit::Exit;
@@ -41,7 +41,7 @@ pub fn render(arguments: &Arguments) -> Exit {
     match render::render(&text, &options) {
         Ok(rendered) => {
             for warning in &rendered.warnings {
-                eprintln!("Warning: {warning}");
+                let _ = writeln!(io::stderr(), "Warning: {warning}");
             }
             print::line(&rendered.manifests);
             Exit::Success

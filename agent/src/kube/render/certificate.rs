@@ -48,10 +48,12 @@ pub(super) fn self_signed<S: AsRef<str>>(names: &[S]) -> Option<Made> {
     let algorithm = &ECDSA_P256_SHA256_ASN1_SIGNING;
     let key = EcdsaKeyPair::generate_pkcs8(algorithm, &random).ok()?;
     let pair = EcdsaKeyPair::from_pkcs8(algorithm, key.as_ref(), &random).ok()?;
-    let mut serial = [0; 16];
+    let mut serial = [0_u8; 16];
     random.fill(&mut serial).ok()?;
     // Positive, and without a zero in front.
-    serial[0] = serial[0] & 0x7f | 0x40;
+    if let Some(first) = serial.first_mut() {
+        *first = *first & 0x7f | 0x40;
+    }
     let content = content(&serial, names, pair.public_key().as_ref());
     let signature = pair.sign(&random, &content).ok()?;
     let certificate = element(

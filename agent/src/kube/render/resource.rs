@@ -170,7 +170,7 @@ pub(super) fn to_values(
             if version != API_VERSION {
                 warnings.push(format!("`{version}` is read as `{API_VERSION}`"));
             }
-            let mut spec = given["spec"].take();
+            let mut spec = given.get_mut("spec").map(Value::take).unwrap_or_default();
             let values = moved(&spec);
             for (field, _) in FIELDS {
                 remove(&mut spec, field);
