@@ -88,7 +88,7 @@ fn unknown_keys_are_named_with_the_nearest_one() {
         ),
         (
             "securityAgent: {runtime: {enable: true}}",
-            "`securityAgent.runtime.enable` has no effect; did you mean",
+            "`datadog.securityAgent.runtime.enable` has no effect; did you mean",
         ),
         (
             "datadog: {apm: {portEnabled: true}}",

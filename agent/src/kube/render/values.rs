@@ -115,7 +115,7 @@ pub(super) fn check(given: &mut Value, defaults: &Value, warnings: &mut Vec<Stri
     if let Some(slip) = given.get_mut("securityAgent") {
         // The notes of the chart say where it belongs.
         let right = &defaults["datadog"]["securityAgent"];
-        checking.walk(slip, right, "securityAgent");
+        checking.walk(slip, right, "datadog.securityAgent");
     }
     checking.walk(given, defaults, "");
     let more = checking.unknown.len().saturating_sub(MAX_UNKNOWN);
