@@ -108,7 +108,7 @@ fn pieces(text: &str) -> Result<Vec<Piece<'_>>, Wrong> {
 /// What a list of nodes ended with.
 enum End<'a> {
     File,
-    End,
+    Closed,
     /// What stands after the word.
     Else(&'a str),
 }
@@ -129,7 +129,7 @@ fn block<'a>(
         };
         let (word, rest) = action.split_once(' ').unwrap_or((action, ""));
         match word {
-            "end" => return Ok((nodes, End::End)),
+            "end" => return Ok((nodes, End::Closed)),
             "else" => return Ok((nodes, End::Else(rest.trim()))),
             "define" => {
                 let (body, _) = block(pieces, defined)?;
@@ -154,9 +154,9 @@ fn conditional<'a>(
     let (body, end) = block(pieces, defined)?;
     let otherwise = match end {
         End::File => return Err("a block without an end"),
-        End::End => Vec::new(),
+        End::Closed => Vec::new(),
         End::Else("") => match block(pieces, defined)? {
-            (nodes, End::End) => nodes,
+            (nodes, End::Closed) => nodes,
             _ => return Err("an else without an end"),
         },
         End::Else(next) => {
