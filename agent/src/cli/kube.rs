@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use super::exit::Exit;
-use super::flags::{IMAGE, NAMESPACE};
+use super::flags::{IMAGE, NAMESPACE, SECCOMP, VALUES};
 use super::parse::Arguments;
 use super::{print, settings};
 use crate::config::keys;
@@ -18,7 +18,7 @@ const PROFILE: &str = "system-probe";
 
 /// Prints manifests.
 pub fn render(arguments: &Arguments) -> Exit {
-    let rest = arguments.rest();
+    let rest = arguments.texts(&VALUES);
     let [file] = rest.as_slice() else {
         print::error(&"name one file of values, or a DatadogAgent resource; - for standard input");
         return Exit::Usage;
@@ -70,7 +70,7 @@ fn read(file: &str) -> io::Result<String> {
 /// Writes the seccomp profile of system-probe to where the kubelet looks for it. The image has no
 /// program that could copy a file.
 pub fn install_seccomp(arguments: &Arguments) -> Exit {
-    let rest = arguments.rest();
+    let rest = arguments.texts(&SECCOMP);
     let (directory, name) = match rest.as_slice() {
         [directory] => (directory, PROFILE),
         [directory, name] => (directory, name.as_str()),
