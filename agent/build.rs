@@ -30,6 +30,9 @@ fn main() -> Result<()> {
     compress(&out.join("agent.o"), &out.join("agent.o.deflate"))?;
     let policy = out.join("default.policy.deflate");
     compress(Path::new("src/policy/default.policy"), &policy)?;
+    println!("cargo:rerun-if-changed=../scripts/chart");
+    let chart = archive(Path::new("../scripts/chart"))?;
+    deflate(&chart, &out.join("chart.deflate"))?;
     shrink()?;
     let definitions = fs::read_to_string(probes.join("include/constants.def"))?;
     fs::write(out.join("constants.rs"), constants(&definitions)?)?;
@@ -98,10 +101,37 @@ fn constants(definitions: &str) -> Result<String> {
     Ok(table)
 }
 
+/// The files of the chart: paths and contents in turns, each ended by a zero byte.
+fn archive(chart: &Path) -> Result<Vec<u8>> {
+    let mut files = Vec::new();
+    for folder in ["", "files", "templates"] {
+        for entry in fs::read_dir(chart.join(folder))? {
+            let path = entry?.path();
+            if path.is_file() {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    let mut bytes = Vec::new();
+    for path in files {
+        let name = path.strip_prefix(chart)?.to_str().ok_or("a path")?;
+        bytes.extend_from_slice(name.as_bytes());
+        bytes.push(0);
+        bytes.extend(fs::read(&path)?);
+        bytes.push(0);
+    }
+    Ok(bytes)
+}
+
 /// Deflates a file.
 fn compress(file: &Path, compressed: &Path) -> Result<()> {
+    deflate(&fs::read(file)?, compressed)
+}
+
+fn deflate(bytes: &[u8], compressed: &Path) -> Result<()> {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(&fs::read(file)?)?;
+    encoder.write_all(bytes)?;
     fs::write(compressed, encoder.finish()?)?;
     Ok(())
 }

@@ -174,6 +174,33 @@ unpack_nginx() {
   return 1
 }
 
+# Python packages of the tests in an environment of their own. Without a package index the tests that
+# need them are skipped, and say so.
+setup_python() {
+  local tools=${TOOLS_DIR:?run this through make} venv
+  venv=$tools/venv
+  ! cmp -s tests/requirements.txt "$venv/requirements.txt" || return 0
+  if [ -n "${OFFLINE:-}" ]; then
+    say "tests that need Python packages are skipped: OFFLINE=1 installs nothing"
+    return
+  fi
+  say "installing the Python packages of the tests below $venv"
+  mkdir -p "$tools"
+  rm -rf "$venv"
+  # Debian has it in a package that python3 does not need.
+  if ! python3 -m venv "$venv" >/dev/null 2>&1; then
+    [ "$manager" = apt-get ] && apt_install python3-venv || true
+    rm -rf "$venv"
+    python3 -m venv "$venv" >/dev/null || true
+  fi
+  if "$venv/bin/pip" install --quiet --disable-pip-version-check -r tests/requirements.txt; then
+    cp tests/requirements.txt "$venv/requirements.txt"
+  else
+    rm -rf "$venv"
+    say "tests that need Python packages are skipped: pip cannot install tests/requirements.txt"
+  fi
+}
+
 mode=${1:-}
 manager=none
 for candidate in apt-get dnf apk; do
@@ -186,4 +213,7 @@ case $mode in
 esac
 install_missing
 setup_rust
-[ "$mode" != test ] || setup_nginx
+if [ "$mode" = test ]; then
+  setup_nginx
+  setup_python
+fi

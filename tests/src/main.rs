@@ -14,6 +14,7 @@ mod cases_churn;
 mod cases_coexistence;
 mod cases_commands;
 mod cases_delivery;
+mod cases_deployment;
 mod cases_environment;
 mod cases_figures;
 mod cases_filters;
@@ -127,6 +128,7 @@ fn main() -> ExitCode {
     cases_off::run(&mut report);
     cases_policies::run(&mut report);
     cases_bad_input::run(&mut report);
+    cases_deployment::run(&mut report);
     cases_environment::run(&mut report);
     cases_flare::run(&mut report);
     cases_flare_upload::run(&mut report);

@@ -5,13 +5,14 @@
 
 use super::exit::Exit;
 use super::flags::{
-    Flag, Role, ARCHIVE, CASE_ID, DEBUG, EMAIL, EVENT, EVENT_FILE, EXAMPLE, FOLLOW, JSON,
-    JSON_LINES, LIST, LOADED_POLICIES, LOCAL, NO_UPLOAD, OUTPUT, PID, PIDFILE, POLICIES_DIR, RULE,
-    RULE_ID, SEND, SETTING, SETTING_AND_VALUE, SNAPSHOT_INTERFACES, SUPERVISOR, TEST_FILES,
+    Flag, Role, ARCHIVE, CASE_ID, DEBUG, EMAIL, EVENT, EVENT_FILE, EXAMPLE, FOLLOW, IMAGE, JSON,
+    JSON_LINES, LIST, LOADED_POLICIES, LOCAL, NAMESPACE, NO_UPLOAD, OUTPUT, PID, PIDFILE,
+    POLICIES_DIR, RULE, RULE_ID, SECCOMP, SEND, SETTING, SETTING_AND_VALUE, SNAPSHOT_INTERFACES,
+    SUPERVISOR, TEST_FILES, VALUES,
 };
 use super::parse::Arguments;
 use super::{
-    config, events, flare, network_check, network_dump, policy, policy_eval, policy_fields,
+    config, events, flare, kube, network_check, network_dump, policy, policy_eval, policy_fields,
     policy_test, role_start, run, runtime, self_test, status, version,
 };
 
@@ -215,6 +216,22 @@ pub static COMMANDS: &[Command] = &[
         raw: false,
         help: "",
         run: policy::reload,
+    },
+    Command {
+        words: &["kube", "render"],
+        roles: AGENT,
+        flags: &[&VALUES, &NAMESPACE, &IMAGE],
+        raw: false,
+        help: "Print Kubernetes manifests, as the Helm chart makes them.",
+        run: kube::render,
+    },
+    Command {
+        words: &["kube", "install-seccomp"],
+        roles: AGENT,
+        flags: &[&SECCOMP],
+        raw: false,
+        help: "Write the seccomp profile of system-probe; an init container runs this.",
+        run: kube::install_seccomp,
     },
     Command {
         words: &["version"],

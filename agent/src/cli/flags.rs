@@ -269,6 +269,34 @@ pub static LIST: Flag = Flag {
     value: "FILE",
     help: "List what is in an archive.",
 };
+/// What is rendered.
+pub static VALUES: Flag = Flag {
+    long: "",
+    short: None,
+    value: "FILE",
+    help: "Values of the chart or a DatadogAgent resource in YAML; - for standard input.",
+};
+/// The namespace of manifests.
+pub static NAMESPACE: Flag = Flag {
+    long: "namespace",
+    short: None,
+    value: "NAMESPACE",
+    help: "Namespace of the manifests (default: that of the resource, or default).",
+};
+/// The image of manifests.
+pub static IMAGE: Flag = Flag {
+    long: "image",
+    short: None,
+    value: "IMAGE",
+    help: "Image of every container, with its registry and tag or digest.",
+};
+/// Where a seccomp profile goes.
+pub static SECCOMP: Flag = Flag {
+    long: "",
+    short: None,
+    value: "DIR [NAME]",
+    help: "Directory of the kubelet's seccomp profiles, and the name of this one (default system-probe).",
+};
 /// The pid of the supervisor; roles that it starts get this.
 pub static SUPERVISOR: Flag = Flag {
     long: "supervisor",

@@ -13,6 +13,7 @@ pub mod exit;
 pub mod flags;
 pub mod flare;
 pub mod help;
+pub mod kube;
 pub mod network_check;
 pub mod network_dump;
 pub mod parse;

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use client::base64;
 pub use client::Client;
 pub use error::Error;
 pub use transport::Transport;
