@@ -269,6 +269,13 @@ pub static LIST: Flag = Flag {
     value: "FILE",
     help: "List what is in an archive.",
 };
+/// What a MutatingWebhookConfiguration needs, instead of the webhook.
+pub static PRINT_CA_BUNDLE: Flag = Flag {
+    long: "print-ca-bundle",
+    short: None,
+    value: "",
+    help: "Print the caBundle for the MutatingWebhookConfiguration and end.",
+};
 /// The pid of the supervisor; roles that it starts get this.
 pub static SUPERVISOR: Flag = Flag {
     long: "supervisor",

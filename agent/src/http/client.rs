@@ -342,8 +342,8 @@ fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     Some(pause.min(LONGEST_PAUSE))
 }
 
-/// Base 64 (RFC 4648) of a user and a password.
-fn base64(bytes: &[u8]) -> String {
+/// Base 64 (RFC 4648), with padding.
+pub fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {

@@ -1,0 +1,1 @@
+//! Pods before and after.
