@@ -11,7 +11,7 @@ const PREFIX: &str = "runtime_security_admission";
 
 /// What became of a review; it was allowed each time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Result {
+pub(super) enum Decision {
     /// With a patch.
     Changed,
     /// As it was, for a reason.
@@ -72,7 +72,7 @@ impl Metrics {
     }
 
     /// Counts a review and how long it took.
-    pub(super) fn review(&mut self, webhook: Webhook, result: Result, took: Duration) {
+    pub(super) fn review(&mut self, webhook: Webhook, result: Decision, took: Duration) {
         let [pod, command] = &mut self.reviews;
         let reviews = match webhook {
             Webhook::Pod => pod,
@@ -80,10 +80,10 @@ impl Metrics {
         };
         reviews.took += took;
         match result {
-            Result::Changed => reviews.changed += 1,
-            Result::Off => reviews.off += 1,
-            Result::Late => reviews.late += 1,
-            Result::Left(reason) => {
+            Decision::Changed => reviews.changed += 1,
+            Decision::Off => reviews.off += 1,
+            Decision::Late => reviews.late += 1,
+            Decision::Left(reason) => {
                 if let Some(count) = reviews.left.get_mut(reason as usize) {
                     *count += 1;
                 }
@@ -223,10 +223,10 @@ mod tests {
         for (count, reason) in (1..).zip(Reason::ALL) {
             for _ in 0..count {
                 let took = Duration::from_millis(1);
-                metrics.review(Webhook::Command, Result::Left(*reason), took);
+                metrics.review(Webhook::Command, Decision::Left(*reason), took);
             }
         }
-        metrics.review(Webhook::Pod, Result::Off, Duration::from_millis(1_500));
+        metrics.review(Webhook::Pod, Decision::Off, Duration::from_millis(1_500));
         metrics.end(End::Replaced);
         let text = metrics.render(true, 3);
         let all: usize = (1..=REASONS).sum();

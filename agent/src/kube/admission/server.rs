@@ -15,13 +15,13 @@ use super::clients::{self, Client, Clients};
 use super::connection::Turn;
 use super::exec::Session;
 use super::http::Request;
-use super::metrics::{Metrics, Result as Outcome};
+use super::metrics::{Decision, Metrics};
 use super::options::Options;
 use super::prepare::Prepare;
 use super::review::{judge, Answer, Review, Verdict, Webhook};
 use super::Error;
 use crate::config::{keys, Settings};
-use crate::kube::job::{Job, Outcome as Prepared};
+use crate::kube::job::{Job, Outcome};
 use crate::sys::signals::{Signal, Signals};
 
 const SIGNALS: Token = Token(0);
@@ -109,27 +109,27 @@ impl Server {
     pub fn run(mut self) -> Result<(), Error> {
         self.say();
         let mut events = Events::with_capacity(256);
-        loop {
-            let now = Instant::now();
-            let timeout = self.deadline(now).map(|at| at.duration_since(now));
-            match self.poll.poll(&mut events, timeout) {
-                Err(error) if error.kind() != ErrorKind::Interrupted => {
-                    return Err(Error::Loop(error))
-                }
-                _ => {}
-            }
-            let now = Instant::now();
-            for event in &events {
-                match event.token() {
-                    SIGNALS => {}
-                    Token(LISTENERS..FIRST_CLIENT) => self.accept_at = Some(now),
-                    token => self.clients.wake(token),
-                }
-            }
-            if self.turn(now) {
-                return Ok(());
+        while !self.wake(&mut events)? {}
+        Ok(())
+    }
+
+    /// Waits for something to do and does it; true when this process may end.
+    fn wake(&mut self, events: &mut Events) -> Result<bool, Error> {
+        let now = Instant::now();
+        let timeout = self.deadline(now).map(|at| at.duration_since(now));
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(Error::Loop(error)),
+            _ => {}
+        }
+        let now = Instant::now();
+        for event in events.iter() {
+            match event.token() {
+                SIGNALS => {}
+                Token(LISTENERS..FIRST_CLIENT) => self.accept_at = Some(now),
+                token => self.clients.wake(token),
             }
         }
+        Ok(self.turn(now))
     }
 
     /// Everything that is to be done; true when this process may end.
@@ -157,7 +157,7 @@ impl Server {
         }
         let late = self.waiting.extract_if(.., |one| one.deadline <= now);
         for waiting in late.collect::<Vec<_>>() {
-            self.leave(waiting, Outcome::Late, now);
+            self.leave(waiting, Decision::Late, now);
         }
         self.clients.expire(&mut self.metrics, now);
         self.end
@@ -253,13 +253,13 @@ impl Server {
         let asked = self.clients.get(client).map_or(now, |one| one.asked());
         let review = Review::read(body);
         let mut patch = None;
-        let outcome = match self.options.off {
-            Some(_) => Outcome::Off,
+        let decision = match self.options.off {
+            Some(_) => Decision::Off,
             None => match judge(webhook, &review, &self.options) {
-                Verdict::Leave(reason) => Outcome::Left(reason),
+                Verdict::Leave(reason) => Decision::Left(reason),
                 Verdict::Change(change) => {
                     patch = Some(change);
-                    Outcome::Changed
+                    Decision::Changed
                 }
                 Verdict::Prepare(job, session) => {
                     let patience = self.options.timeout - self.options.timeout / MARGIN;
@@ -269,11 +269,11 @@ impl Server {
                         let waiting = (client, answer, session, asked, deadline);
                         return self.prepare(job, waiting, now);
                     }
-                    Outcome::Late
+                    Decision::Late
                 }
             },
         };
-        self.metrics.review(webhook, outcome, now - asked);
+        self.metrics.review(webhook, decision, now - asked);
         let body = review.into_answer().render(patch.as_ref());
         self.answer(client, 200, (JSON, &body), now);
     }
@@ -297,23 +297,23 @@ impl Server {
     }
 
     /// Answers a review whose container has been seen to.
-    fn go_on(&mut self, waiting: Waiting, outcome: Prepared, now: Instant) {
+    fn go_on(&mut self, waiting: Waiting, outcome: Outcome, now: Instant) {
         match outcome {
-            Prepared::Skip(reason) => self.leave(waiting, Outcome::Left(reason), now),
-            Prepared::Ready { path } => {
+            Outcome::Skip(reason) => self.leave(waiting, Decision::Left(reason), now),
+            Outcome::Ready { path } => {
                 let patch = waiting.session.patch(&path);
                 let body = waiting.answer.render(Some(&patch));
                 let took = now - waiting.asked;
                 self.metrics
-                    .review(Webhook::Command, Outcome::Changed, took);
+                    .review(Webhook::Command, Decision::Changed, took);
                 self.answer(waiting.client, 200, (JSON, &body), now);
             }
         }
     }
 
-    fn leave(&mut self, waiting: Waiting, outcome: Outcome, now: Instant) {
+    fn leave(&mut self, waiting: Waiting, decision: Decision, now: Instant) {
         let took = now - waiting.asked;
-        self.metrics.review(Webhook::Command, outcome, took);
+        self.metrics.review(Webhook::Command, decision, took);
         let body = waiting.answer.render(None);
         self.answer(waiting.client, 200, (JSON, &body), now);
     }
@@ -324,7 +324,7 @@ impl Server {
         self.say();
         if self.options.off.is_some() {
             for waiting in std::mem::take(&mut self.waiting) {
-                self.leave(waiting, Outcome::Off, now);
+                self.leave(waiting, Decision::Off, now);
             }
         }
     }
@@ -378,3 +378,7 @@ fn listen(port: u64, registry: &Registry) -> Result<Vec<TcpListener>, Error> {
     }
     Ok(listeners)
 }
+
+#[cfg(test)]
+#[path = "server/tests.rs"]
+mod tests;
