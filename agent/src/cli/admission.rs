@@ -1,7 +1,7 @@
 //! `admission-controller`: the admission webhook, in the foreground.
 
 use super::exit::Exit;
-use super::flags::PRINT_CA_BUNDLE;
+use super::flags::{Role, PRINT_CA_BUNDLE};
 use super::parse::Arguments;
 use super::{print, settings};
 use crate::config::{Request, Settings};
@@ -46,8 +46,9 @@ fn serve(settings: &Settings, request: Request) -> Result<(), Error> {
     let reload = Box::new(move || read_options(&request));
     let server = Server::new(settings, reload, |_| Box::new(Nobody::default()))?;
     log::info!(
-        "caBundle of the webhook: {}",
-        certificate::ca_bundle(settings)?
+        "`{} {ROLE} --{}` prints the caBundle of the webhook",
+        Role::SecurityAgent.name(),
+        PRINT_CA_BUNDLE.long
     );
     server.run()
 }
