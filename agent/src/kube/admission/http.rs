@@ -272,7 +272,7 @@ impl Chunk {
                 },
                 Chunk::Trailer(room) => match take_line(rest, *room)? {
                     Some([]) => return Ok(true),
-                    Some(line) => Chunk::Trailer(*room - line.len()),
+                    Some(line) => Chunk::Trailer(room.saturating_sub(line.len() + 2)),
                     None => return Ok(false),
                 },
             };
