@@ -137,7 +137,7 @@ e2e-build: setup-test $(TOOLS)
 # cargo-fuzz wants compiler flags that stable Rust keeps back; RUSTC_BOOTSTRAP lets it have them.
 # The corpus grows below the build directory; what is worth keeping is copied to tests/fuzz by hand.
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS ?= lexer parser policy glob regex peer spool scrub packet pcap websocket
+FUZZ_TARGETS ?= lexer parser policy glob regex peer spool scrub packet pcap websocket review
 FUZZ_DIR := $(BUILD_DIR)/fuzz
 CARGO_FUZZ := $(FUZZ_DIR)/bin/cargo-fuzz
 FUZZ_FLAGS := --fuzz-dir tests/fuzz --target-dir "$(FUZZ_DIR)" --sanitizer none

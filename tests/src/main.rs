@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod cases_actions;
+mod cases_admission;
 mod cases_bad_input;
 mod cases_churn;
 mod cases_coexistence;
@@ -86,6 +87,7 @@ mod traffic_dns;
 mod traffic_flood;
 mod traffic_metadata;
 mod traffic_raw;
+mod webhook;
 
 use std::process::ExitCode;
 
@@ -147,5 +149,6 @@ fn main() -> ExitCode {
     cases_throughput::run(&mut report);
     cases_figures::run(&mut report);
     cases_image::run(&mut report);
+    cases_admission::run(&mut report);
     report.finish()
 }

@@ -7,13 +7,13 @@ use super::exit::Exit;
 use super::flags::{
     Flag, Role, ARCHIVE, CASE_ID, DEBUG, EMAIL, EVENT, EVENT_FILE, EXAMPLE, FOLLOW, IMAGE, JSON,
     JSON_LINES, LIST, LOADED_POLICIES, LOCAL, NAMESPACE, NO_UPLOAD, OUTPUT, PID, PIDFILE,
-    POLICIES_DIR, RULE, RULE_ID, SECCOMP, SEND, SETTING, SETTING_AND_VALUE, SNAPSHOT_INTERFACES,
-    SUPERVISOR, TEST_FILES, VALUES,
+    POLICIES_DIR, PRINT_CA_BUNDLE, RULE, RULE_ID, SECCOMP, SEND, SETTING, SETTING_AND_VALUE,
+    SNAPSHOT_INTERFACES, SUPERVISOR, TEST_FILES, VALUES,
 };
 use super::parse::Arguments;
 use super::{
-    config, events, flare, kube, network_check, network_dump, policy, policy_eval, policy_fields,
-    policy_test, role_start, run, runtime, self_test, status, version,
+    admission, config, events, flare, kube, network_check, network_dump, policy, policy_eval,
+    policy_fields, policy_test, role_start, run, runtime, self_test, status, version,
 };
 
 /// A command.
@@ -136,6 +136,14 @@ pub static COMMANDS: &[Command] = &[
         raw: false,
         help: "Pack what support needs into an archive, without secrets, and upload it.",
         run: flare::main,
+    },
+    Command {
+        words: &["admission-controller"],
+        roles: AGENT,
+        flags: &[&PRINT_CA_BUNDLE],
+        raw: false,
+        help: "Serve the admission webhook of Kubernetes that brings users of sessions to events.",
+        run: admission::main,
     },
     Command {
         words: &["runtime", "self-test"],

@@ -297,6 +297,13 @@ pub static SECCOMP: Flag = Flag {
     value: "DIR [NAME]",
     help: "Directory of the kubelet's seccomp profiles, and the name of this one (default system-probe).",
 };
+/// What a MutatingWebhookConfiguration needs, instead of the webhook.
+pub static PRINT_CA_BUNDLE: Flag = Flag {
+    long: "print-ca-bundle",
+    short: None,
+    value: "",
+    help: "Print the caBundle for the MutatingWebhookConfiguration and end.",
+};
 /// The pid of the supervisor; roles that it starts get this.
 pub static SUPERVISOR: Flag = Flag {
     long: "supervisor",

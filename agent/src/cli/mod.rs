@@ -5,6 +5,7 @@
 //! has a file of its own, which turns flags into settings, calls a role or asks a running one over
 //! the command socket ([`crate::ipc::client`]), and prints. No command knows how events are made.
 
+pub mod admission;
 pub mod commands;
 pub mod config;
 pub mod config_schema;

@@ -11,7 +11,7 @@ use crate::logger;
 use crate::sys::lock;
 
 /// The files that the flags name, and the environment.
-fn request(arguments: &Arguments) -> Request {
+pub fn request(arguments: &Arguments) -> Request {
     let probe = arguments
         .value(&SYSPROBE_CONFIG)
         .or(arguments.value(&CONFIG));

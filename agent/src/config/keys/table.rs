@@ -169,4 +169,27 @@ keys! {
     EVENT_STREAM_BUFFER_SIZE: Count = "event_monitoring_config.event_stream.buffer_size", "0", SystemProbe, "Bytes of each buffer between kernel and agent; computed from memory and processors when 0.";
     EVENT_STREAM_USE_KPROBE_FALLBACK: Flag = "event_monitoring_config.event_stream.use_kprobe_fallback", "true", SystemProbe, "Whether kprobes may be used where the kernel has them.";
     DISABLED_HOOKS: List = "event_monitoring_config.disabled_hooks", "", SystemProbe, "Kernel functions and tracepoints that must not be hooked.";
+
+    #[env("DD_RUNTIME_ADMISSION_CONTROLLER_CWS_INSTRUMENTATION_ENABLED")]
+    ADMISSION_ENABLED: Flag = "admission_controller.cws_instrumentation.enabled", "false", Agent, "Whether the webhook instruments pods and the commands that users run in them; every review is allowed unmodified when false.";
+    ADMISSION_PORT: Count = "admission_controller.port", "8000", Agent, "Port that the webhook listens on, on all addresses.";
+    ADMISSION_SERVICE_NAME: Text = "admission_controller.service_name", "datadog-admission-controller", Agent, "Name of the service that API servers reach the webhook by; its own certificate is for that.";
+    ADMISSION_CERTIFICATE_DIRECTORY: Text = "admission_controller.certificate.directory", "", Agent, "Directory of tls.crt and tls.key of the webhook, and of ca.crt if an authority vouches for them; a certificate of its own is kept below run_path when empty.";
+    ADMISSION_POD_ENDPOINT: Text = "admission_controller.cws_instrumentation.pod_endpoint", "/inject-pod-cws", Agent, "Path of the webhook for pods.";
+    ADMISSION_COMMAND_ENDPOINT: Text = "admission_controller.cws_instrumentation.command_endpoint", "/inject-command-cws", Agent, "Path of the webhook for commands.";
+    ADMISSION_INCLUDE: List = "admission_controller.cws_instrumentation.include", "", Agent, "Exceptions from exclude, written in the same way.";
+    ADMISSION_EXCLUDE: List = "admission_controller.cws_instrumentation.exclude", "", Agent, "Namespaces, or pods as NAMESPACE/POD, that are left alone, where * stands for any characters; kube_namespace:EXPRESSION is understood for simple expressions.";
+    ADMISSION_MUTATE_UNLABELLED: Flag = "admission_controller.cws_instrumentation.mutate_unlabelled", "false", Agent, "Whether pods without the label admission.datadoghq.com/cws-instrumentation.enabled are instrumented, too.";
+    ADMISSION_CONTAINER_REGISTRY: Text = "admission_controller.cws_instrumentation.container_registry", "", Agent, "Registry of the init container's image.";
+    ADMISSION_IMAGE_NAME: Text = "admission_controller.cws_instrumentation.image_name", "cws-instrumentation", Agent, "Name of the init container's image; nothing is instrumented when empty.";
+    ADMISSION_IMAGE_TAG: Text = "admission_controller.cws_instrumentation.image_tag", "latest", Agent, "Tag or digest of the init container's image.";
+    ADMISSION_INIT_RESOURCES_CPU: Text = "admission_controller.cws_instrumentation.init_resources.cpu", "", Agent, "Processor time that the init container requests and may use, such as 50m.";
+    ADMISSION_INIT_RESOURCES_MEMORY: Text = "admission_controller.cws_instrumentation.init_resources.memory", "", Agent, "Memory that the init container requests and may use, such as 64Mi.";
+    ADMISSION_MODE: Text = "admission_controller.cws_instrumentation.mode", "remote_copy", Agent, "How the helper gets into a pod: remote_copy when a command is run, init_container when the pod is made.";
+    ADMISSION_REMOTE_COPY_MOUNT_VOLUME: Flag = "admission_controller.cws_instrumentation.remote_copy.mount_volume", "false", Agent, "Whether pods get a volume that the helper is copied to.";
+    ADMISSION_REMOTE_COPY_DIRECTORY: Text = "admission_controller.cws_instrumentation.remote_copy.directory", "/tmp", Agent, "Directory in the container, or in that volume, that the helper is copied to.";
+    ADMISSION_TIMEOUT: Duration = "admission_controller.cws_instrumentation.timeout", "2s", Agent, "How long an API server waits for the webhook; a review is answered before that.";
+    CLUSTER_AGENT_SERVICE_ACCOUNT_NAME: Text = "cluster_agent.service_account_name", "", Agent, "Service account of the webhook's pod; remote_copy needs it, to leave its own copies alone.";
+    #[fallback("POD_NAMESPACE")]
+    KUBE_RESOURCES_NAMESPACE: Text = "kube_resources_namespace", "", Agent, "Namespace of the webhook's pod; that of its service account when empty.";
 }
