@@ -105,9 +105,12 @@ mod tests {
         items.iter().map(|item| (*item).to_owned()).collect()
     }
 
+    /// Include, exclude, namespace, pod, and whether that is left alone.
+    type Case<'a> = (&'a [&'a str], &'a [&'a str], &'a str, &'a str, bool);
+
     #[test]
     fn excluded_is_what_is_named_without_exception() {
-        let cases: &[(&[&str], &[&str], &str, &str, bool)] = &[
+        let cases: &[Case<'_>] = &[
             (&[], &[], "a", "b", false),
             (&[], &["a"], "a", "b", true),
             (&[], &["a"], "ab", "b", false),
