@@ -10,6 +10,8 @@ pub mod child;
 pub mod descriptor;
 pub mod directory;
 pub mod files;
+pub mod handover;
+pub mod inherited;
 pub mod kernel_log;
 pub mod lifeline;
 pub mod lock;
