@@ -22,6 +22,7 @@ mod cases_flare_dialogue;
 mod cases_flare_secrets;
 mod cases_flare_trouble;
 mod cases_flare_upload;
+mod cases_instrument;
 mod cases_loss;
 mod cases_metadata;
 mod cases_metrics;
@@ -111,6 +112,7 @@ fn main() -> ExitCode {
     cases_reload::run(&mut report);
     cases_filters::run(&mut report);
     cases_commands::run(&mut report);
+    cases_instrument::run(&mut report);
     cases_loss::run(&mut report);
     cases_supervisor::run(&mut report);
     cases_servers::run(&mut report);
