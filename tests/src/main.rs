@@ -13,6 +13,7 @@ mod cases_bad_input;
 mod cases_churn;
 mod cases_coexistence;
 mod cases_commands;
+mod cases_container;
 mod cases_delivery;
 mod cases_environment;
 mod cases_figures;
@@ -113,6 +114,7 @@ fn main() -> ExitCode {
     cases_filters::run(&mut report);
     cases_commands::run(&mut report);
     cases_instrument::run(&mut report);
+    cases_container::run(&mut report);
     cases_loss::run(&mut report);
     cases_supervisor::run(&mut report);
     cases_servers::run(&mut report);

@@ -1,19 +1,21 @@
-//! What this process was given by who started it, as far as the standard library changes it before
-//! `main`: it ignores SIGPIPE, and opens `/dev/null` where a standard descriptor is closed.
+//! What this process was given by who started it, as far as the libraries change it before `main`:
+//! the standard library ignores SIGPIPE, and opens `/dev/null` where a standard descriptor is
+//! closed; the C library unblocks the signals that it uses itself.
 //!
-//! A function that the C library calls before the standard library begins remembers both. Who
-//! becomes another program, which must find everything as it was given, calls [`restore`].
+//! A function that runs before the standard library begins remembers all three. Who becomes another program, which must find everything as it was given, calls [`restore`].
 
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering::Relaxed};
 
 use nix::libc;
 
 static IGNORES_SIGPIPE: AtomicBool = AtomicBool::new(false);
 /// A bit for each standard descriptor.
 static CLOSED: AtomicU8 = AtomicU8::new(0);
+/// A bit for each blocked signal, as the kernel has them.
+static BLOCKED: AtomicU64 = AtomicU64::new(0);
 
 const STANDARD: [c_int; 3] = [0, 1, 2];
 
@@ -32,6 +34,19 @@ extern "C" fn remember() {
         action.assume_init()
     };
     IGNORES_SIGPIPE.store(action.sa_sigaction == libc::SIG_IGN, Relaxed);
+    let mut blocked = 0u64;
+    // SAFETY: without a new mask the kernel writes the old one, of the size that it is told. The C
+    // library's function would leave its own signals out.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            ptr::null::<u64>(),
+            &raw mut blocked,
+            size_of::<u64>(),
+        )
+    };
+    BLOCKED.store(blocked, Relaxed);
     let mut closed = 0;
     for descriptor in STANDARD {
         // SAFETY: F_GETFD reads a flag of whatever the number is and touches no memory.
@@ -57,4 +72,15 @@ pub fn restore() {
             unsafe { libc::close(descriptor) };
         }
     }
+    let blocked = BLOCKED.load(Relaxed);
+    // SAFETY: the kernel reads a mask of the size that it is told, and writes nothing.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const blocked,
+            ptr::null_mut::<u64>(),
+            size_of::<u64>(),
+        )
+    };
 }

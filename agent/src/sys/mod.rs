@@ -11,6 +11,7 @@ pub mod descriptor;
 pub mod directory;
 pub mod files;
 pub mod handover;
+pub mod host;
 pub mod inherited;
 pub mod kernel_log;
 pub mod lifeline;

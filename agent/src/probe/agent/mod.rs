@@ -16,6 +16,7 @@ use mio::{Events, Interest, Poll, Token};
 use super::actions::Actions;
 use super::collectors::Collecting;
 use super::commands::Command;
+use super::container;
 use super::filters::{Gates, Options as GateOptions};
 use super::heartbeat::Heartbeat;
 use super::network::Network;
@@ -33,6 +34,7 @@ use crate::ipc::{Commands, Reception};
 use crate::kernel::{self, Counts, EventStream, PacketPrograms, Probes};
 use crate::resolve;
 use crate::resolve::clock::monotonic_now;
+use crate::sys::host::{self, Numbers};
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::socket::Listener;
 use setup::{gate_options, kernel_options, resolver, unsafe_directories};
@@ -136,6 +138,7 @@ impl Agent {
         let self_test = SelfTest::new(&settings.run_path(), events.path());
         let policies = Policies::new(settings);
         let rules = policies.load(tests_itself.then_some(&self_test));
+        let container = container::enter();
         let (probes, stream) = Probes::start(&kernel_options(settings)).map_err(Error::Kernel)?;
         let host = resolve::host::detect(settings.text(&keys::HOSTNAME));
         let resolver = resolver(settings, &host.hostname);
@@ -168,7 +171,12 @@ impl Agent {
             reported: Losses::default(),
             turns: Turns::default(),
             settings: settings.clone(),
-            warnings: [settings.warnings().to_vec(), unsafe_directories(settings)].concat(),
+            warnings: [
+                settings.warnings().to_vec(),
+                unsafe_directories(settings),
+                container,
+            ]
+            .concat(),
             sends_report: settings.flag(&keys::SELF_TEST_SEND_REPORT),
             tests_itself,
             is_stopping: false,
@@ -181,7 +189,8 @@ impl Agent {
     fn prepare(&mut self, options: &Options) -> Result<(), Error> {
         self.pipeline.resolver.snapshot();
         self.watch_packets();
-        for tgid in options.supervisor.into_iter().chain([std::process::id()]) {
+        let own = options.supervisor.into_iter().chain([std::process::id()]);
+        for tgid in own.filter_map(host::number_of) {
             self.probes.ignore(tgid, true).map_err(Error::Kernel)?;
             self.pipeline.protected.push(tgid);
         }
@@ -296,6 +305,10 @@ impl Agent {
 
     /// The security-agent role's own file events are not news.
     fn follow(&mut self, change: &Change) {
+        // The probes know peers by other numbers then.
+        if host::process_numbers() != Numbers::Same {
+            return;
+        }
         let result = match change {
             Change::Role(pid) => {
                 self.pipeline.protected.push(*pid);
