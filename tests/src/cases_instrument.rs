@@ -106,7 +106,7 @@ fn inheritance(helper: &Path) -> Outcome {
         &[
             "--open", "3", "--open", "7", "--umask", "137", "--nice", "5",
         ],
-        &["--odd-environment", "--cwd", "/proc/self"],
+        &["--odd-environment", "--cwd", "/proc/sys"],
         &["--close", "0"],
         &["--close", "1", "--open", "200"],
         &["--close", "2", "--ignore", "13"],

@@ -41,8 +41,7 @@ fn host() -> &'static Host {
     static HOST: OnceLock<Host> = OnceLock::new();
     HOST.get_or_init(|| {
         let mounted = std::env::var("HOST_PROC").unwrap_or_else(|_| "/host/proc".to_owned());
-        let first = namespace(&format!("{mounted}/1"), "pid");
-        let numbers = numbers(namespace("/proc/self", "pid"), first);
+        let numbers = numbers(own_namespace("pid"), || shows_kernel(&mounted));
         Host {
             root: std::env::var_os("HOST_ROOT")
                 .filter(|root| !root.is_empty())
@@ -56,19 +55,28 @@ fn host() -> &'static Host {
     })
 }
 
-/// From our own process namespace and that of the first process in the other /proc. Without /proc
-/// there is nothing to go by.
-fn numbers(own: Option<u64>, first: Option<u64>) -> Numbers {
-    match (own, first) {
-        (None | Some(FIRST_PIDS), _) => Numbers::Same,
-        (_, Some(FIRST_PIDS)) => Numbers::Mounted,
+/// From our own process namespace, and whether the other /proc is that of the first one. Without
+/// /proc there is nothing to go by.
+fn numbers(own: Option<u64>, is_mounted: impl FnOnce() -> bool) -> Numbers {
+    match own {
+        None | Some(FIRST_PIDS) => Numbers::Same,
+        _ if is_mounted() => Numbers::Mounted,
         _ => Numbers::Unseen,
     }
 }
 
-/// Inode of a namespace of the process with this directory in /proc.
-fn namespace(process: &str, kind: &str) -> Option<u64> {
-    let found = fs::metadata(format!("{process}/ns/{kind}"));
+/// Whether this /proc has the kernel's own threads, which only the first process namespace has. That
+/// can be read where the namespaces of other processes cannot.
+fn shows_kernel(proc: &str) -> bool {
+    let second = fs::read_to_string(format!("{proc}/2/stat")).unwrap_or_default();
+    let state = second.strip_prefix("2 (kthreadd) ");
+    // Neither parent, nor process group, nor session.
+    state.is_some_and(|state| state.get(1..).is_some_and(|ids| ids.starts_with(" 0 0 0 ")))
+}
+
+/// Inode of a namespace that we are in.
+fn own_namespace(kind: &str) -> Option<u64> {
+    let found = fs::metadata(format!("{PROC}/self/ns/{kind}"));
     found.ok().map(|found| found.ino())
 }
 
@@ -120,14 +128,14 @@ fn below(root: Option<&Path>, path: &str) -> PathBuf {
 
 /// Whether paths of cgroups begin at the root of the host.
 pub fn sees_cgroups() -> bool {
-    namespace("/proc/self", "cgroup") == Some(FIRST_CGROUPS)
+    own_namespace("cgroup") == Some(FIRST_CGROUPS)
 }
 
 /// Moves this thread, and all that it will start, to the cgroup namespace of the host's first
 /// process. In one of its own it would see the cgroups of others by paths that lead out of it.
 ///
 /// # Errors
-/// When that process cannot be seen, may not be followed, or is not in the first namespace either.
+/// When that process is not seen, may not be followed (SYS_PTRACE), or is in another one, too.
 pub fn join_cgroups() -> io::Result<()> {
     let first = File::open(process(1, "ns/cgroup"))?;
     if first.metadata()?.ino() != FIRST_CGROUPS {
@@ -142,16 +150,21 @@ mod tests {
 
     #[test]
     fn numbers_are_those_of_the_first_namespace() {
-        for (own, first, expected) in [
-            (Some(FIRST_PIDS), None, Numbers::Same),
-            (Some(FIRST_PIDS), Some(FIRST_PIDS), Numbers::Same),
-            (None, None, Numbers::Same),
-            (Some(7), Some(FIRST_PIDS), Numbers::Mounted),
-            (Some(7), Some(7), Numbers::Unseen),
-            (Some(7), None, Numbers::Unseen),
+        for (own, is_mounted, expected) in [
+            (Some(FIRST_PIDS), false, Numbers::Same),
+            (Some(FIRST_PIDS), true, Numbers::Same),
+            (None, false, Numbers::Same),
+            (Some(7), true, Numbers::Mounted),
+            (Some(7), false, Numbers::Unseen),
         ] {
-            assert_eq!(numbers(own, first), expected, "{own:?} {first:?}");
+            assert_eq!(
+                numbers(own, || is_mounted),
+                expected,
+                "{own:?} {is_mounted}"
+            );
         }
+        let is_first = own_namespace("pid") == Some(FIRST_PIDS);
+        assert_eq!(shows_kernel(PROC), is_first);
     }
 
     #[test]
