@@ -169,6 +169,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::sys::files::metadata_of;
 
     const TABLE: &str = "\
 21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
