@@ -10,6 +10,13 @@ RUN_PATH=${DESTDIR:-}$PREFIX/run
 CONFIG_DIR=${DESTDIR:-}$SYSCONFDIR
 # One binary answers to three names; the other two are symbolic links to the first.
 NAMES=(system-probe cws-instrumentation)
+# What the admission webhook copies into containers, named as Kubernetes names the machine.
+HELPER_DIR=${DESTDIR:-}$PREFIX/bin/datadog-cws-instrumentation
+case $TARGET in
+  x86_64-*) HELPER=$HELPER_DIR/cws-instrumentation.amd64 ;;
+  aarch64-*) HELPER=$HELPER_DIR/cws-instrumentation.arm64 ;;
+  *) die "there is no build for $TARGET" ;;
+esac
 
 # Root is needed for the usual place and rarely for a DESTDIR.
 writable() {
@@ -31,7 +38,7 @@ refuse_foreign() {
 
 install_agent() {
   refuse_foreign
-  run install -d -m 0755 "$BIN_DIR" "$CONFIG_DIR"
+  run install -d -m 0755 "$BIN_DIR" "$HELPER_DIR" "$CONFIG_DIR"
   run install -d -m 0750 "$RUN_PATH" "$CONFIG_DIR/runtime-security.d"
   # A name beside it and a rename: a running binary cannot be written, only replaced.
   run install -m 0755 "${BINARY:?run this through make}" "$BIN_DIR/.security-agent.new"
@@ -40,6 +47,8 @@ install_agent() {
   for name in "${NAMES[@]}"; do
     run ln -sfn security-agent "$BIN_DIR/$name"
   done
+  # The same file again: a link that is no symbolic one costs no space and can be copied on its own.
+  run ln -f "$BIN_DIR/security-agent" "$HELPER"
   say "installed $BIN_DIR/security-agent (also as ${NAMES[*]})"
 }
 
@@ -49,9 +58,10 @@ uninstall_agent() {
   for name in "${NAMES[@]}" security-agent; do
     run rm -f "$BIN_DIR/$name"
   done
+  run rm -f "$HELPER"
   # Only what is empty goes.
   for dir in "$CONFIG_DIR/runtime-security.d" "$CONFIG_DIR" "$RUN_PATH" "$BIN_DIR" \
-    "$(dirname "$BIN_DIR")" "${DESTDIR:-}$PREFIX"; do
+    "$(dirname "$BIN_DIR")" "$HELPER_DIR" "$(dirname "$HELPER_DIR")" "${DESTDIR:-}$PREFIX"; do
     [ ! -d "$dir" ] || run rmdir --ignore-fail-on-non-empty "$dir"
   done
   say "removed the agent from $BIN_DIR"

@@ -5,14 +5,15 @@
 
 use super::exit::Exit;
 use super::flags::{
-    Flag, Role, ARCHIVE, CASE_ID, DEBUG, EMAIL, EVENT, EVENT_FILE, EXAMPLE, FOLLOW, IMAGE, JSON,
-    JSON_LINES, LIST, LOADED_POLICIES, LOCAL, NAMESPACE, NO_UPLOAD, OUTPUT, PID, PIDFILE,
-    POLICIES_DIR, PRINT_CA_BUNDLE, RULE, RULE_ID, SECCOMP, SEND, SETTING, SETTING_AND_VALUE,
-    SNAPSHOT_INTERFACES, SUPERVISOR, TEST_FILES, VALUES,
+    Flag, Role, ARCHIVE, CASE_ID, COMMAND, DATA, DEBUG, EMAIL, EVENT, EVENT_FILE, EXAMPLE, FOLLOW,
+    IMAGE, JSON, JSON_LINES, LIST, LOADED_POLICIES, LOCAL, NAMESPACE, NO_UPLOAD, OUTPUT, PID,
+    PIDFILE, POLICIES_DIR, PRINT_CA_BUNDLE, RULE, RULE_ID, SECCOMP, SEND, SESSION_TYPE, SETTING,
+    SETTING_AND_VALUE, SNAPSHOT_INTERFACES, SUPERVISOR, TEST_FILES, VALUES, VOLUME_MOUNT,
 };
 use super::parse::Arguments;
 use super::{
-    admission, config, events, flare, kube, network_check, network_dump, policy, policy_eval,
+    admission, config, events, flare, instrument, kube, network_check, network_dump, policy,
+    policy_eval,
     policy_fields, policy_test, role_start, run, runtime, self_test, status, version,
 };
 
@@ -35,6 +36,7 @@ pub struct Command {
 
 const AGENT: &[Role] = &[Role::SecurityAgent];
 const PROBE: &[Role] = &[Role::SystemProbe];
+const HELPER: &[Role] = &[Role::CwsInstrumentation];
 const BOTH: &[Role] = &[Role::SecurityAgent, Role::SystemProbe];
 
 /// Every command; help lists them in this order.
@@ -240,6 +242,30 @@ pub static COMMANDS: &[Command] = &[
         raw: false,
         help: "Write the seccomp profile of system-probe; an init container runs this.",
         run: kube::install_seccomp,
+    },
+    Command {
+        words: &["setup"],
+        roles: HELPER,
+        flags: &[&VOLUME_MOUNT],
+        raw: false,
+        help: "Leave a copy of this program in a volume, for the containers of a pod.",
+        run: instrument::setup,
+    },
+    Command {
+        words: &["inject"],
+        roles: HELPER,
+        flags: &[&SESSION_TYPE, &DATA, &COMMAND],
+        raw: true,
+        help: "Tell the agent whose session this is, then become the command.",
+        run: instrument::inject,
+    },
+    Command {
+        words: &["health"],
+        roles: HELPER,
+        flags: &[],
+        raw: false,
+        help: "Print OK: this program runs here.",
+        run: instrument::health,
     },
     Command {
         words: &["version"],

@@ -20,6 +20,10 @@ pub enum Exit {
     ProbeCannotRun = 5,
     /// The supervisor ended, because security-agent cannot work on this host.
     AgentCannotRun = 6,
+    /// The user's command cannot be run (`cws-instrumentation inject`), as shells say it.
+    CommandNotExecutable = 126,
+    /// The user's command is not there, as shells say it.
+    CommandNotFound = 127,
     /// The rule does not match the event (`runtime policy eval`).
     NoMatch = 255,
 }

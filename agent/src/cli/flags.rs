@@ -39,7 +39,8 @@ impl Role {
     pub fn global_flags(self) -> &'static [&'static Flag] {
         match self {
             Role::SystemProbe => PROBE_GLOBALS,
-            _ => AGENT_GLOBALS,
+            Role::SecurityAgent => AGENT_GLOBALS,
+            Role::CwsInstrumentation => &[],
         }
     }
 }
@@ -310,6 +311,34 @@ pub static SUPERVISOR: Flag = Flag {
     short: None,
     value: "PID",
     help: "",
+};
+/// Where the helper in pods leaves its copy.
+pub static VOLUME_MOUNT: Flag = Flag {
+    long: "cws-volume-mount",
+    short: None,
+    value: "DIR",
+    help: "Directory of the volume.",
+};
+/// What kind of session it is.
+pub static SESSION_TYPE: Flag = Flag {
+    long: "session-type",
+    short: None,
+    value: "k8s|ssh",
+    help: "What kind of session it is.",
+};
+/// Whose session it is.
+pub static DATA: Flag = Flag {
+    long: "data",
+    short: None,
+    value: "JSON",
+    help: "The user: {\"username\": …, \"uid\": …, \"groups\": […], \"extra\": {…}}.",
+};
+/// What inject becomes.
+pub static COMMAND: Flag = Flag {
+    long: "",
+    short: None,
+    value: "-- COMMAND...",
+    help: "The command to run, with its arguments.",
 };
 
 static AGENT_GLOBALS: &[&Flag] = &[&CFGPATH, &SYSPROBE_CONFIG, &NO_COLOR];

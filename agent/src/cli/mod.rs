@@ -15,6 +15,7 @@ pub mod flags;
 pub mod flare;
 pub mod help;
 pub mod kube;
+pub mod instrument;
 pub mod network_check;
 pub mod network_dump;
 pub mod parse;
@@ -35,6 +36,7 @@ pub mod version;
 use std::ffi::OsString;
 
 use exit::Exit;
+use flags::Role;
 use parse::{Error, Parsed};
 
 pub use crate::ipc::client;
@@ -42,9 +44,12 @@ use crate::sys::signals;
 
 /// Runs the command that the arguments name, the program's name first.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
-    signals::unblock_all();
     match parse::parse(arguments) {
         Ok(Parsed::Run(command, arguments)) => {
+            // The helper in pods hands on the mask that it was given.
+            if arguments.role != Role::CwsInstrumentation {
+                signals::unblock_all();
+            }
             let exit = (command.run)(&arguments);
             log::logger().flush();
             exit

@@ -63,6 +63,11 @@ impl Arguments {
             .collect()
     }
 
+    /// The same as the operating system gave it.
+    pub fn raw_rest(&self) -> &[OsString] {
+        &self.rest
+    }
+
     fn values<'a>(&'a self, flag: &Flag) -> impl Iterator<Item = &'a OsStr> + use<'a> {
         let long = flag.long;
         let named = self.given.iter().filter(move |(name, _)| *name == long);
@@ -160,9 +165,10 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, Er
     line.finish()
 }
 
-/// The role that the name of the program says; the agent's own name leaves it to the arguments.
+/// The role that the name of the program says; the agent's own name leaves it to the arguments. What
+/// follows a dot is not part of it: packages have `cws-instrumentation.amd64`.
 fn role_of_program(program: &OsStr) -> Option<Role> {
-    let name = Path::new(program).file_name()?.to_str()?;
+    let name = Path::new(program).file_stem()?.to_str()?;
     Role::from_name(name).filter(|role| *role != Role::SecurityAgent)
 }
 
@@ -363,6 +369,16 @@ mod tests {
                 "cws-instrumentation version",
                 Role::CwsInstrumentation,
                 "version",
+            ),
+            (
+                "/x/cws-instrumentation.arm64 health",
+                Role::CwsInstrumentation,
+                "health",
+            ),
+            (
+                "cws-instrumentation inject --odd -- sh -it",
+                Role::CwsInstrumentation,
+                "inject",
             ),
             (
                 "security-agent self-test-runner --odd -x",

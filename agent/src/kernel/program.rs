@@ -9,13 +9,13 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 
 use bpf_sys::{LoadError, ProgramLoad};
 
 use super::constants::Constants;
 use super::object::Image;
 use super::tracefs::{mount_privately, Tracefs};
+use crate::sys::host;
 
 const TYPE_SCHED_CLS: u32 = 3;
 const TYPE_TRACEPOINT: u32 = 5;
@@ -292,21 +292,13 @@ fn attach_to_all_cgroups(
         section: section.to_string(),
         error,
     };
-    if !is_initial_cgroup_namespace() {
+    if !host::sees_cgroups() {
         let reason = "this process is in a cgroup namespace of its own: run it in that of the host";
         return Err(failed(io::Error::other(reason)));
     }
     let mount = mount_privately(c"cgroup2").map_err(failed)?;
     let root = File::open(format!("/proc/self/fd/{}", mount.as_raw_fd())).map_err(failed)?;
     bpf_sys::link_create(program, root.as_fd(), attach).map_err(|error| failed(error.into()))
-}
-
-/// Whether the root that a mount shows is that of the host (PROC_CGROUP_INIT_INO of
-/// include/linux/proc_ns.h).
-fn is_initial_cgroup_namespace() -> bool {
-    const INITIAL: u64 = 0xeffffffb;
-    let namespace = std::fs::metadata("/proc/self/ns/cgroup");
-    namespace.is_ok_and(|namespace| namespace.ino() == INITIAL)
 }
 
 fn attach_tracepoint(

@@ -8,6 +8,7 @@ mod actions;
 mod agent;
 mod collectors;
 pub mod commands;
+mod container;
 mod diagnosis;
 mod filters;
 mod heartbeat;

@@ -20,6 +20,7 @@ use crate::policy::variable::Store;
 use crate::policy::{Rule, RuleSet};
 use crate::resolve::Resolver;
 use crate::secl::Candidates;
+use crate::sys::host;
 
 /// What one event passes through.
 pub(super) struct Pipeline {
@@ -74,8 +75,8 @@ impl Pipeline {
             actions,
             host,
             subscribers,
-            protected: vec![std::process::id()],
-            agents: vec![std::process::id()],
+            protected: vec![host::own_number()],
+            agents: vec![host::own_number()],
             delivered: [0; KINDS],
             undecodable: 0,
             packets: Packets::default(),

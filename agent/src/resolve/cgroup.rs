@@ -5,11 +5,11 @@
 //! that counts.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::rc::Rc;
 
 use crate::event::Cgroup;
 use crate::sys::files::{metadata_of, read_limited};
+use crate::sys::host;
 
 /// More than any `/proc/<pid>/cgroup` has.
 const MAX_FILE: usize = 64 * 1024;
@@ -60,8 +60,7 @@ pub fn parse(text: &str) -> Cgroup {
 
 /// The cgroup of a living process.
 pub fn read(pid: u32) -> Option<Cgroup> {
-    let path = format!("/proc/{pid}/cgroup");
-    let bytes = read_limited(Path::new(&path), MAX_FILE).ok()?;
+    let bytes = read_limited(&host::process(pid, "cgroup"), MAX_FILE).ok()?;
     let mut cgroup = parse(&String::from_utf8_lossy(&bytes));
     if cgroup.version == 2 {
         cgroup.inode = directory_inode(&cgroup.path);
@@ -77,7 +76,7 @@ fn directory_inode(path: &str) -> u64 {
     }
     ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
         .iter()
-        .find_map(|mount| metadata_of(Path::new(&format!("{mount}{path}"))).ok())
+        .find_map(|mount| metadata_of(&host::file(&format!("{mount}{path}"))).ok())
         .map_or(0, |metadata| metadata.inode)
 }
 

@@ -1,11 +1,10 @@
 //! What events say of the host: read once at start.
 
-use std::path::Path;
-
 use nix::sys::utsname::uname;
 
 use crate::event::HostInfo;
 use crate::sys::files::read_limited;
+use crate::sys::host::file;
 
 /// More than any os-release has.
 const LIMIT: usize = 64 * 1024;
@@ -17,7 +16,7 @@ pub fn detect(hostname: &str) -> HostInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         distribution: ["/etc/os-release", "/usr/lib/os-release"]
             .iter()
-            .find_map(|path| read_limited(Path::new(path), LIMIT).ok())
+            .find_map(|path| read_limited(&file(path), LIMIT).ok())
             .map(|bytes| distribution(&String::from_utf8_lossy(&bytes)))
             .unwrap_or_default(),
         ..HostInfo::default()

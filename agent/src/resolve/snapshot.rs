@@ -4,7 +4,6 @@
 //! A process id enters, a [`ProcessSnapshot`] leaves. Times of start have the resolution of
 //! clock ticks; who compares them must know ([`TICK`]).
 
-use std::path::Path;
 use std::rc::Rc;
 
 use super::arguments::{EnvironmentFilter, Strings};
@@ -18,6 +17,7 @@ use crate::event::process::ProcessInfo;
 use crate::event::wire::Identity;
 use crate::event::{Cgroup, File, Image, PathSource};
 use crate::sys::files::{metadata_of, read_limited, read_link};
+use crate::sys::host;
 
 /// Length of a clock tick of /proc in nanoseconds: `USER_HZ` is 100 everywhere that we run.
 pub const TICK: u64 = 10_000_000;
@@ -53,7 +53,7 @@ pub struct Reader<'a> {
 
 /// Every process that /proc lists, in no order.
 pub fn walk(reader: &mut Reader<'_>) -> Vec<ProcessSnapshot> {
-    let Ok(entries) = std::fs::read_dir("/proc") else {
+    let Ok(entries) = std::fs::read_dir(host::proc()) else {
         return Vec::new();
     };
     entries
@@ -108,8 +108,8 @@ pub fn read(pid: u32, reader: &mut Reader<'_>) -> Option<ProcessSnapshot> {
 
 /// The inode of a namespace of a process; 0 when it cannot be read.
 pub fn namespace(pid: u32, kind: &str) -> u32 {
-    let link = format!("/proc/{pid}/ns/{kind}");
-    let target = read_link(Path::new(&link)).unwrap_or_default();
+    let link = host::process(pid, &format!("ns/{kind}"));
+    let target = read_link(&link).unwrap_or_default();
     let target = String::from_utf8_lossy(&target);
     target
         .split_once(":[")
@@ -118,7 +118,7 @@ pub fn namespace(pid: u32, kind: &str) -> u32 {
 }
 
 fn bytes(pid: u32, name: &str) -> Option<Vec<u8>> {
-    read_limited(Path::new(&format!("/proc/{pid}/{name}")), MAX_FILE).ok()
+    read_limited(&host::process(pid, name), MAX_FILE).ok()
 }
 
 fn text(pid: u32, name: &str) -> Option<String> {
@@ -127,15 +127,15 @@ fn text(pid: u32, name: &str) -> Option<String> {
 
 /// The program that a process runs; kernel threads have none.
 fn executable(pid: u32, mounts: &mut Mounts) -> File {
-    let link = format!("/proc/{pid}/exe");
-    let Ok(target) = read_link(Path::new(&link)) else {
+    let link = host::process(pid, "exe");
+    let Ok(target) = read_link(&link) else {
         return File {
             source: PathSource::Absent,
             ..File::default()
         };
     };
     let target = target.strip_suffix(b" (deleted)").unwrap_or(&target);
-    let file = match metadata_of(Path::new(&link)) {
+    let file = match metadata_of(&link) {
         Ok(metadata) => from_metadata(&metadata, mounts.filesystem(pid, &metadata)),
         Err(_) => File::default(),
     };

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::event::wire::Flow;
 use crate::sys::files::read_limited;
+use crate::sys::host;
 
 /// How long this may take.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -32,7 +33,7 @@ const TABLES: [(&str, i32); 4] = [
 /// Returns whether everything was looked at.
 pub fn walk(found: &mut dyn FnMut(&Flow, u32)) -> bool {
     let deadline = Instant::now() + PATIENCE;
-    let mut pids: Vec<u32> = entries("/proc").collect();
+    let mut pids: Vec<u32> = entries(Path::new(host::proc())).collect();
     pids.sort_unstable_by(|one, other| other.cmp(one));
     let mut namespaces: BTreeMap<u64, HashMap<u64, Vec<Flow>>> = BTreeMap::new();
     let mut is_whole = true;
@@ -40,7 +41,7 @@ pub fn walk(found: &mut dyn FnMut(&Flow, u32)) -> bool {
         if Instant::now() >= deadline {
             return false;
         }
-        let Ok(namespace) = fs::metadata(format!("/proc/{pid}/ns/net")) else {
+        let Ok(namespace) = fs::metadata(host::process(pid, "ns/net")) else {
             continue;
         };
         let sockets = namespaces
@@ -59,9 +60,10 @@ fn look_into(
     sockets: &HashMap<u64, Vec<Flow>>,
     found: &mut dyn FnMut(&Flow, u32),
 ) -> bool {
-    let mut descriptors = entries(&format!("/proc/{pid}/fd"));
+    let directory = host::process(pid, "fd");
+    let mut descriptors = entries(&directory);
     for descriptor in descriptors.by_ref().take(MOST_DESCRIPTORS) {
-        let inode = socket_inode(&format!("/proc/{pid}/fd/{descriptor}"));
+        let inode = socket_inode(&directory.join(descriptor.to_string()));
         let flows = inode.and_then(|inode| sockets.get(&inode));
         flows
             .into_iter()
@@ -72,13 +74,13 @@ fn look_into(
 }
 
 /// The numbers among the names in a directory.
-fn entries(directory: &str) -> impl Iterator<Item = u32> {
+fn entries(directory: &Path) -> impl Iterator<Item = u32> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// The inode of the socket that a descriptor is (`socket:[4711]`).
-fn socket_inode(path: &str) -> Option<u64> {
+fn socket_inode(path: &Path) -> Option<u64> {
     let link = fs::read_link(path).ok()?;
     let number = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
     number.parse().ok()
@@ -91,8 +93,8 @@ fn read_tables(pid: u32, namespace: u64) -> HashMap<u64, Vec<Flow>> {
         return sockets;
     };
     for (table, protocol) in TABLES {
-        let path = format!("/proc/{pid}/net/{table}");
-        let bytes = read_limited(Path::new(&path), LONGEST_TABLE).unwrap_or_default();
+        let path = host::process(pid, &format!("net/{table}"));
+        let bytes = read_limited(&path, LONGEST_TABLE).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
         for (inode, local, remote) in text.lines().skip(1).filter_map(parse) {
             let flow = Flow {

@@ -1,6 +1,6 @@
 //! Names of users and groups.
 //!
-//! Read from `/etc/passwd` and `/etc/group` without NSS, which no static binary can load. The
+//! Read from the host's `/etc/passwd` and `/etc/group` without NSS, which no static binary can load. The
 //! files are looked at again at most once per second and read again when they have changed;
 //! what leaves is a shared table that events keep, so that looking a name up costs no copy.
 
@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use crate::event::Names;
 use crate::sys::files::{metadata_of, read_limited, Metadata};
+use crate::sys::host::file;
 
 /// The longest file that is read, in bytes.
 const MAX_FILE: usize = 4 << 20;
@@ -30,7 +31,7 @@ pub struct Users {
 
 impl Default for Users {
     fn default() -> Users {
-        Users::new("/etc/passwd".into(), "/etc/group".into())
+        Users::new(file("/etc/passwd"), file("/etc/group"))
     }
 }
 

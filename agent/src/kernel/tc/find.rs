@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use super::survey;
 use crate::sys::child::{self, Running};
+use crate::sys::host;
 
 /// Time for all of it.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -109,7 +110,7 @@ fn look(is_known: &dyn Fn(u32) -> bool, most: usize) -> Option<Search> {
             continue;
         }
         let places = found.entry(inode).or_default();
-        let limit = match path.starts_with("/proc") {
+        let limit = match path.starts_with(host::proc()) {
             true => PLACES,
             false => PLACES - PROCESSES,
         };

@@ -17,7 +17,7 @@ use nix::sched::{setns, CloneFlags};
 use super::message::{self, Message, Messages};
 use super::route::{Route, LONGEST_DUMP};
 use super::{Direction, Handle, Interface, Namespace};
-use crate::sys::child;
+use crate::sys::{child, host};
 
 /// Namespaces that are looked at.
 const MOST: usize = 256;
@@ -87,12 +87,12 @@ fn places() -> impl Iterator<Item = (PathBuf, String)> {
 
 /// Those of processes.
 pub(super) fn processes() -> impl Iterator<Item = (PathBuf, String)> {
-    let mut pids: Vec<u32> = entries("/proc")
+    let mut pids: Vec<u32> = entries(host::proc())
         .filter_map(|path| path.file_name()?.to_str()?.parse().ok())
         .collect();
     pids.sort_unstable();
     pids.into_iter()
-        .map(|pid| (format!("/proc/{pid}/ns/net").into(), format!("pid {pid}")))
+        .map(|pid| (host::process(pid, "ns/net"), format!("pid {pid}")))
 }
 
 /// Those that have a name.

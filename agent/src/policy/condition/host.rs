@@ -5,6 +5,9 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::path::Path;
+
+use crate::sys::host;
 
 /// The files that name the distribution, best first.
 const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
@@ -53,7 +56,10 @@ impl Host {
             host.hostname = names.nodename().to_string_lossy().into_owned();
             host.set_kernel(&names.release().to_string_lossy());
         }
-        if let Some(text) = OS_RELEASE.into_iter().find_map(read_limited) {
+        if let Some(text) = OS_RELEASE
+            .into_iter()
+            .find_map(|path| read_limited(&host::file(path)))
+        {
             host.set_os_release(&text);
         }
         host
@@ -95,7 +101,7 @@ fn leading_number(text: &str) -> i64 {
         .unwrap_or(0)
 }
 
-fn read_limited(path: &str) -> Option<String> {
+fn read_limited(path: &Path) -> Option<String> {
     let mut text = String::new();
     let file = File::open(path).ok()?;
     file.take(MAX_OS_RELEASE).read_to_string(&mut text).ok()?;

@@ -16,6 +16,7 @@ use crate::config::{keys, Settings};
 use crate::event::{Event, File, Hashes};
 use crate::policy::action::Hash;
 use crate::resolve::clock::unix_now;
+use crate::sys::host;
 
 /// How long the worker may take for one file.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -193,7 +194,7 @@ impl Hasher {
     /// same.
     fn paths(&self, event: &Event, file: &File) -> Vec<String> {
         let info = &event.process.info;
-        let mut paths = vec![format!("/proc/{}/root{}", info.pid, file.path)];
+        let mut paths = vec![format!("{}/{}/root{}", host::proc(), info.pid, file.path)];
         if u64::from(info.mount_namespace) == self.mount_namespace {
             paths.push(file.path.clone());
         }

@@ -1,12 +1,12 @@
 //! One process as the target of a signal: pinned, compared with the event's, then signalled.
 
 use std::fmt;
-use std::path::Path;
 
 use crate::event::Process;
 use crate::resolve::cgroup;
 use crate::resolve::snapshot::{Stat, TICK};
 use crate::sys::files;
+use crate::sys::host::{self, Numbers};
 use crate::sys::pidfd::PidFd;
 
 /// PF_KTHREAD of include/linux/sched.h, which /proc/<pid>/stat shows.
@@ -30,6 +30,8 @@ pub(super) enum Refusal {
     Changed,
     /// It lies outside of the cgroup that enforcement is limited to.
     OutsideCgroup,
+    /// Processes have other numbers here.
+    OtherNamespace,
     /// The kernel cannot pin processes, or refuses the signal.
     System(std::io::Error),
 }
@@ -47,6 +49,9 @@ impl fmt::Display for Refusal {
             Refusal::Replaced => f.write_str("its id belongs to another process now"),
             Refusal::Changed => f.write_str("it runs another program now"),
             Refusal::OutsideCgroup => f.write_str("it is outside of enforcement.only_cgroup"),
+            Refusal::OtherNamespace => {
+                f.write_str("the agent is in another process namespace; set hostPID: true")
+            }
             Refusal::System(error) => write!(f, "it cannot be signalled: {error}"),
         }
     }
@@ -61,6 +66,10 @@ pub(super) fn signal(process: &Process, signal: i32, only_cgroup: &str) -> Resul
     }
     if process.is_kernel_thread() {
         return Err(Refusal::KernelThread);
+    }
+    // The same number is another process here.
+    if host::process_numbers() != Numbers::Same {
+        return Err(Refusal::OtherNamespace);
     }
     let pinned = PidFd::open(pid).map_err(refusal)?;
     let stat = Stat::read(pid).ok_or(Refusal::Gone)?;
@@ -100,8 +109,8 @@ pub(super) fn lies_in(path: &str, cgroup: &str) -> bool {
 fn runs_the_same(process: &Process) -> bool {
     let image = &process.image;
     let file = image.interpreter.as_ref().unwrap_or(&image.file);
-    let link = format!("/proc/{}/exe", process.info.pid);
-    let link = Path::new(&link);
+    let link = host::process(process.info.pid, "exe");
+    let link = link.as_path();
     let inode = files::metadata_of(link).map(|found| found.inode);
     if inode.is_ok_and(|inode| inode != 0 && inode == file.inode) {
         return true;

@@ -3,6 +3,7 @@
 use log::warn;
 
 use super::Agent;
+use crate::sys::host;
 
 /// Kinds of them: the one that hashes files, and the one that collects for a flare.
 pub(super) const KINDS: usize = 2;
@@ -11,6 +12,7 @@ impl Agent {
     /// Keeps the file events of those processes out, and protects them from rules that kill.
     pub(super) fn ignore_children(&mut self) {
         let now = [self.pipeline.actions.worker(), self.collecting.pid()];
+        let now = now.map(|pid| pid.and_then(host::number_of));
         let before = std::mem::replace(&mut self.ignored, now);
         for (before, now) in before.into_iter().zip(now).filter(|(old, new)| old != new) {
             self.ignore_child(before, false);

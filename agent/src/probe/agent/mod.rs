@@ -16,6 +16,7 @@ use mio::{Events, Interest, Poll, Token};
 use super::actions::Actions;
 use super::collectors::Collecting;
 use super::commands::Command;
+use super::container;
 use super::filters::{Gates, Options as GateOptions};
 use super::heartbeat::Heartbeat;
 use super::network::Network;
@@ -34,6 +35,7 @@ use crate::ipc::{Commands, Reception};
 use crate::kernel::{self, Counts, EventStream, PacketPrograms, Probes};
 use crate::resolve;
 use crate::resolve::clock::monotonic_now;
+use crate::sys::host::{self, Numbers};
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::socket::Listener;
 use setup::{gate_options, kernel_options, resolver, unsafe_directories, watches_packets};
@@ -138,6 +140,7 @@ impl Agent {
         let policies = Policies::new(settings);
         let rules = policies.load(tests_itself.then_some(&self_test));
         let mut warnings = settings.warnings().to_vec();
+        warnings.extend(container::enter());
         warnings.extend(rights::missing(settings, watches_packets(settings)));
         warnings.extend(unsafe_directories(settings));
         let (probes, stream) = Probes::start(&kernel_options(settings)).map_err(Error::Kernel)?;
@@ -185,7 +188,8 @@ impl Agent {
     fn prepare(&mut self, options: &Options) -> Result<(), Error> {
         self.pipeline.resolver.snapshot();
         self.watch_packets();
-        for tgid in options.supervisor.into_iter().chain([std::process::id()]) {
+        let own = options.supervisor.into_iter().chain([std::process::id()]);
+        for tgid in own.filter_map(host::number_of) {
             self.probes.ignore(tgid, true).map_err(Error::Kernel)?;
             self.pipeline.protected.push(tgid);
         }
@@ -300,6 +304,10 @@ impl Agent {
 
     /// The security-agent role's own file events are not news.
     fn follow(&mut self, change: &Change) {
+        // The probes know peers by other numbers then.
+        if host::process_numbers() != Numbers::Same {
+            return;
+        }
         let result = match change {
             Change::Role(pid) => {
                 self.pipeline.protected.push(*pid);

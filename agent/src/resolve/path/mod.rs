@@ -11,7 +11,6 @@ mod proc;
 mod walk;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 
 use nix::errno::Errno;
 
@@ -20,6 +19,7 @@ use crate::event::model::{DETACHED, NOT_AVAILABLE, TRUNCATED, UNREADABLE};
 use crate::event::wire::{FileBlock, WalkedPath};
 use crate::event::{File, PathSource};
 use crate::sys::files::{descriptor_path, metadata, open_path, read_link, Last, Metadata};
+use crate::sys::host;
 use mounts::Borders;
 pub use mounts::Mounts;
 use walk::Walker;
@@ -173,7 +173,7 @@ impl PathResolver {
         let own = *self.own_namespace.get_or_insert_with(own_namespace);
         let ours = caller.mount_namespace == own && own != 0;
         root_of(caller.pid)
-            .or_else(|| root_of(ours.then(std::process::id)?))
+            .or_else(|| root_of(ours.then(host::own_number)?))
             .or_else(|| root_of((caller.neighbour)()?))
     }
 
@@ -309,13 +309,13 @@ fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Inode of the mount namespace that we are in; 0 when it cannot be read.
 fn own_namespace() -> u32 {
-    super::snapshot::namespace(std::process::id(), "mnt")
+    super::snapshot::namespace(host::own_number(), "mnt")
 }
 
 fn root_of(pid: u32) -> Option<Root> {
-    let link = format!("/proc/{pid}/root");
-    let directory = open_path(Path::new(&link), Last::Follow).ok()?;
-    let path = read_link(Path::new(&link)).ok()?;
+    let link = host::process(pid, "root");
+    let directory = open_path(&link, Last::Follow).ok()?;
+    let path = read_link(&link).ok()?;
     let path = path.strip_suffix(b"/").unwrap_or(&path).to_vec();
     Some(Root {
         directory,

@@ -4,10 +4,10 @@
 //! for the length of one walk the [`Borders`] that it must not cross.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 
 use crate::resolve::file::filesystem_named;
 use crate::sys::files::{read_limited, Metadata};
+use crate::sys::host;
 
 /// The longest mount table that is read, in bytes.
 const MAX_TABLE: usize = 4 << 20;
@@ -72,8 +72,8 @@ pub struct Mounts {
 }
 
 fn table(pid: u32) -> String {
-    let path = format!("/proc/{pid}/mountinfo");
-    let bytes = read_limited(Path::new(&path), MAX_TABLE).unwrap_or_default();
+    let path = host::process(pid, "mountinfo");
+    let bytes = read_limited(&path, MAX_TABLE).unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
@@ -120,8 +120,9 @@ impl Borders {
     pub fn of(pid: u32) -> Borders {
         let mut borders = Borders::default();
         borders.learn(&table(pid));
-        if pid != std::process::id() {
-            borders.learn(&table(std::process::id()));
+        let own = host::own_number();
+        if pid != own {
+            borders.learn(&table(own));
         }
         borders
     }
@@ -165,6 +166,8 @@ impl Borders {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::sys::files::metadata_of;
 

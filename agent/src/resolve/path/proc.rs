@@ -4,11 +4,10 @@
 //! `root`, `exe`) are not followed by a walk that stays in a root. A path as the caller means it
 //! enters, the same handle as we see it leaves.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::sys::files::read_limited;
+use crate::sys::host;
 
 /// More than any `/proc/<pid>/status` has.
 const MAX_STATUS: usize = 16 * 1024;
@@ -39,11 +38,7 @@ pub(super) fn handle(path: &[u8], pid: u32) -> Option<(PathBuf, Vec<u8>)> {
     if !rest.is_empty() && path.ends_with(b"/") {
         rest.push(b'/');
     }
-    let handle = format!("/proc/{owner}/{link}");
-    Some((
-        Path::new(OsStr::from_bytes(handle.as_bytes())).to_owned(),
-        rest,
-    ))
+    Some((host::process(owner, &link), rest))
 }
 
 /// A handle below a process's directory, and how many components it has.
@@ -82,8 +77,7 @@ fn owner_pid(name: &[u8], caller: u32) -> Option<u32> {
 
 /// The numbers of a process in our pid namespace and in those below, down to its own.
 fn namespace_pids(pid: u32) -> Option<Vec<u32>> {
-    let path = format!("/proc/{pid}/status");
-    let bytes = read_limited(Path::new(&path), MAX_STATUS).ok()?;
+    let bytes = read_limited(&host::process(pid, "status"), MAX_STATUS).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     let line = text.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
     line.split_whitespace()
@@ -94,7 +88,7 @@ fn namespace_pids(pid: u32) -> Option<Vec<u32>> {
 /// Puts the caller's number where a walk of ours through `/proc/self` has left our own; whether
 /// it did, in which case the file that was found is not the one that was meant.
 pub(super) fn correct_self(path: &mut Vec<u8>, caller: u32) -> bool {
-    let own = std::process::id();
+    let own = host::own_number();
     let prefix = format!("/proc/{own}");
     let rest = match path.strip_prefix(prefix.as_bytes()) {
         Some(rest) if caller != own && (rest.is_empty() || rest.starts_with(b"/")) => rest,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::kernel::tc::attach::{Device, State};
 use crate::kernel::tc::{Both, Direction};
+use crate::sys::host;
 
 /// Between a change and the visit to its namespace: changes come in groups.
 pub(super) const PAUSE: Duration = Duration::from_millis(50);
@@ -181,7 +182,7 @@ impl Space {
     }
 
     pub(super) fn places(&self) -> Vec<PathBuf> {
-        let process = self.process.map(|pid| format!("/proc/{pid}/ns/net").into());
+        let process = self.process.map(|pid| host::process(pid, "ns/net"));
         self.places.iter().cloned().chain(process).collect()
     }
 
