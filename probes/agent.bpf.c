@@ -5,6 +5,7 @@
 #include "open.c"
 #include "attributes.c"
 #include "socket.c"
+#include "session.c"
 #include "network.c"
 
 char license_text[] SEC("license") = "GPL";

@@ -59,6 +59,7 @@ int on_fork(struct raw_arguments *ctx)
 	record->mount_namespace = mount_namespace_of(child);
 	record->net_namespace = net_namespace_of(child);
 	record->session = session_of(MEMBER_U64(child, TASK_SIGNAL));
+	record->caller_tgid = bpf_get_current_pid_tgid() >> 32;
 	submit(ctx, scratch);
 	return 0;
 }
@@ -71,12 +72,14 @@ int on_exit(struct raw_arguments *ctx)
 	u64 signal = MEMBER_U64(task, TASK_SIGNAL);
 	u32 group_code = MEMBER_U32(signal, SIGNAL_EXIT_CODE);
 	u64 thread = bpf_get_current_pid_tgid();
+	u32 tgid = thread >> 32;
 	struct exit_record *record;
 	struct scratch *scratch;
 
 	bpf_map_delete_elem(&pendings, &thread);
 	if (MEMBER_U32(signal, SIGNAL_LIVE) != 0)
 		return 0; /* other threads are left */
+	bpf_map_delete_elem(&session_senders, &tgid);
 	scratch = begin_record(task, RECORD_EXIT, sizeof(*record), 0);
 	if (!scratch)
 		return 0;

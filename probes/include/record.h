@@ -69,6 +69,8 @@ MAP(open_names, MAP_HASH, FILTER_NAME, 4, 4096);
 MAP(ignored, MAP_HASH, 4, 4, 64);
 /* Calls between the entry and the return of a function (file.h), by thread. */
 MAP(pendings, MAP_HASH, 8, 48, 8192);
+/* How many messages of sessions a thread group has sent (session.c). */
+MAP(session_senders, MAP_LRU_HASH, 4, 4, 4096);
 /* The walker for each program type. */
 MAP(walk_tracepoint, MAP_PROGRAMS, 4, 4, 1);
 MAP(walk_raw, MAP_PROGRAMS, 4, 4, 1);

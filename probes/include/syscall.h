@@ -30,6 +30,7 @@ struct saved_registers {
 #define PARAMETER_0(registers) ((registers)->di)
 #define PARAMETER_1(registers) ((registers)->si)
 #define PARAMETER_2(registers) ((registers)->dx)
+#define PARAMETER_3(registers) ((registers)->cx)
 #define RETURNED(registers) ((registers)->ax)
 #elif defined(__TARGET_ARCH_arm64)
 /* arch/arm64/include/asm/ptrace.h, struct pt_regs: the result overwrites x0 */
@@ -44,6 +45,7 @@ struct saved_registers {
 #define PARAMETER_0(registers) ((registers)->x[0])
 #define PARAMETER_1(registers) ((registers)->x[1])
 #define PARAMETER_2(registers) ((registers)->x[2])
+#define PARAMETER_3(registers) ((registers)->x[3])
 #define RETURNED(registers) ((registers)->x[0])
 #else
 #error "no register layout for this architecture"

@@ -16,6 +16,9 @@ enum record_kind {
 	RECORD_EXIT = 3,
 	RECORD_ARGUMENTS = 4,
 	RECORD_CGROUP = 5,
+	RECORD_SESSION = 6,
+	/* No record: counts[] has here the messages of sessions that were one too many. */
+	COUNT_SESSION_FLOOD = 7,
 	RECORD_OPEN = 8,
 	RECORD_CHMOD = 9,
 	RECORD_CHOWN = 10,
@@ -107,7 +110,8 @@ struct fork_record {
 	u32 mount_namespace;
 	u32 net_namespace;
 	u32 session;
-	u32 reserved[4];
+	u32 caller_tgid; /* who forked it; with CLONE_PARENT that is not its parent */
+	u32 reserved[3];
 };
 
 /* 248 bytes before the data. */
@@ -163,6 +167,14 @@ struct cgroup_record {
 	u32 whole_group; /* 1: the thread group moved */
 };
 
+/* A message about a user's session, as the sender wrote it. 80 bytes before the message. */
+struct session_record {
+	struct record header;
+	u64 start_time; /* of the process; 0 when its first thread is not the sender */
+	u16 size;       /* of the message; 0 when it could not be read */
+	u16 reserved[3];
+};
+
 /* connect, bind and accept. 112 bytes. */
 struct socket_record {
 	struct record header;
@@ -202,6 +214,7 @@ _Static_assert(sizeof(struct exec_record) == 248, "EXEC_RECORD_SIZE");
 _Static_assert(sizeof(struct exit_record) == 88, "EXIT_RECORD_SIZE");
 _Static_assert(sizeof(struct arguments_record) == 80, "ARGUMENTS_RECORD_SIZE");
 _Static_assert(sizeof(struct cgroup_record) == 88, "CGROUP_RECORD_SIZE");
+_Static_assert(sizeof(struct session_record) == 80, "SESSION_RECORD_SIZE");
 _Static_assert(sizeof(struct socket_record) == 112, "SOCKET_RECORD_SIZE");
 _Static_assert(sizeof(struct packet_record) == 104, "PACKET_RECORD_SIZE");
 

@@ -60,6 +60,7 @@ tables! {
     policies by policies::cases;
     precedence by rows::truths;
     registers by rows::truths;
+    sessions by rows::truths;
     strings by rows::truths;
 }
 

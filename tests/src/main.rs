@@ -45,6 +45,7 @@ mod cases_process;
 mod cases_reload;
 mod cases_self_test;
 mod cases_servers;
+mod cases_sessions;
 mod cases_socket;
 mod cases_sockets;
 mod cases_spool;
@@ -116,6 +117,7 @@ fn main() -> ExitCode {
     cases_socket::run(&mut report);
     cases_paths::run(&mut report);
     cases_process::run(&mut report);
+    cases_sessions::run(&mut report);
     cases_actions::run(&mut report);
     cases_reload::run(&mut report);
     cases_filters::run(&mut report);

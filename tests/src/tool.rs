@@ -1,4 +1,5 @@
-//! Runs of the C tool, which makes exactly one system call with the arguments it is given.
+//! Runs of the C tools: `syscalls` makes exactly one system call with the arguments it is given,
+//! `user_session` sends messages about sessions of users and may become the other one.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Write};
@@ -27,7 +28,11 @@ pub(crate) struct Call {
 
 /// The tool with these arguments, not started.
 pub(crate) fn command<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
-    let mut command = Command::new(scratch::tool("syscalls"));
+    command_of("syscalls", arguments)
+}
+
+fn command_of<S: AsRef<OsStr>>(tool: &str, arguments: &[S]) -> Command {
+    let mut command = Command::new(scratch::tool(tool));
     command
         .args(arguments)
         .stdin(Stdio::null())
@@ -42,6 +47,12 @@ pub(crate) fn run<S: AsRef<OsStr>>(arguments: &[S]) -> Result<Call, Failure> {
     finish(child)
 }
 
+/// Runs the tool that sends messages about sessions to its end.
+pub(crate) fn run_session<S: AsRef<OsStr>>(arguments: &[S]) -> Result<Call, Failure> {
+    let child = command_of("user_session", arguments).spawn()?;
+    finish(child)
+}
+
 /// A tool that waits before its call.
 pub(crate) struct Waiting {
     child: Child,
@@ -51,6 +62,14 @@ impl Waiting {
     /// Starts the tool; the arguments hold `--wait`.
     pub(crate) fn start<S: AsRef<OsStr>>(arguments: &[S]) -> Result<Waiting, Failure> {
         let child = command(arguments).stdin(Stdio::piped()).spawn()?;
+        Ok(Waiting { child })
+    }
+
+    /// Starts the tool that sends messages about sessions; the arguments hold `--wait`.
+    pub(crate) fn start_session<S: AsRef<OsStr>>(arguments: &[S]) -> Result<Waiting, Failure> {
+        let child = command_of("user_session", arguments)
+            .stdin(Stdio::piped())
+            .spawn()?;
         Ok(Waiting { child })
     }
 

@@ -1,12 +1,13 @@
 //! A process and the image that it runs.
 //!
 //! `resolve` makes the entries; rules, events and descendants share them. Only what may change
-//! during a life (credentials, cgroup, end) is a cell. Times as in [`super::model`].
+//! during a life (credentials, cgroup, user session, end) is a cell. Times as in [`super::model`].
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
 use super::model::{Cgroup, File, MAX_ANCESTORS};
+use super::session::UserSession;
 use super::wire::Identity;
 
 /// What a process runs: shared by a fork child with its parent until it executes something else.
@@ -201,6 +202,7 @@ pub struct Process {
     identity: Cell<Identity>,
     exit_time: Cell<u64>,
     cgroup: RefCell<Rc<Cgroup>>,
+    user_session: OnceCell<Rc<UserSession>>,
     json: RefCell<CachedJson>,
 }
 
@@ -227,6 +229,7 @@ impl Process {
             identity: Cell::new(identity),
             exit_time: Cell::new(0),
             cgroup: RefCell::new(cgroup),
+            user_session: OnceCell::new(),
             json: RefCell::default(),
         }
     }
@@ -264,6 +267,25 @@ impl Process {
     pub fn set_cgroup(&self, cgroup: Rc<Cgroup>) {
         self.cgroup.replace(cgroup);
         self.json.take();
+    }
+
+    /// The session of a user that it is part of. The kept JSON does not show it, as the session's
+    /// user may become known later.
+    pub fn user_session(&self) -> Option<&Rc<UserSession>> {
+        self.user_session.get()
+    }
+
+    /// Makes it part of a session, unless it is part of one already.
+    pub fn join_session(&self, session: &Rc<UserSession>) {
+        // It never leaves the session that it is in.
+        let _ = self.user_session.set(Rc::clone(session));
+    }
+
+    /// Makes it part of the session of the process that it comes from.
+    pub fn inherit_session(&self, from: Option<&Process>) {
+        if let Some(session) = from.and_then(Process::user_session) {
+            self.join_session(session);
+        }
     }
 
     /// The time that its age counts from: the exec of its image, or its fork.
@@ -321,6 +343,7 @@ impl Process {
             self.cgroup(),
         );
         copy.set_exit_time(self.exit_time());
+        copy.inherit_session(Some(self));
         copy
     }
 }

@@ -3,8 +3,10 @@
 //! A [`UserInfo`] is what the admission webhook learns of a user; as JSON of at most [`MAX_DATA`]
 //! bytes it goes on the command line of `cws-instrumentation inject`, which cuts it into messages
 //! ([`messages`]) for an ioctl that the probes watch; [`Chunk::parse`] reads one. No system call is
-//! made here, and which process a session belongs to is decided by `resolve`.
+//! made here, and which process a session belongs to is decided by `resolve`, which keeps it with
+//! the process as a [`UserSession`].
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -87,6 +89,13 @@ where
 }
 
 impl UserInfo {
+    /// The user that a session's data describes; `None` when the data is something else.
+    pub fn from_data(data: &[u8]) -> Option<UserInfo> {
+        // Through a value, which other readers of JSON need as well: less code.
+        let value: serde_json::Value = serde_json::from_slice(data).ok()?;
+        serde_json::from_value(value).ok()
+    }
+
     /// As JSON that fits into a session: without what the authenticator adds when that is too
     /// long, then without groups; `None` when that does not help either.
     pub fn to_data(&self) -> Option<String> {
@@ -101,6 +110,40 @@ impl UserInfo {
             let json = serde_json::to_string(&user).ok()?;
             (json.len() <= MAX_DATA).then_some(json)
         })
+    }
+}
+
+/// A session, shared by the processes in it. Who its user is becomes known once every piece of
+/// its data is there.
+#[derive(Debug)]
+pub struct UserSession {
+    /// Its number as rules and events have it: hexadecimal digits.
+    pub id: String,
+    /// What kind of session it is.
+    pub kind: SessionKind,
+    user: OnceCell<UserInfo>,
+}
+
+impl UserSession {
+    /// A session whose user is not known yet.
+    pub fn new(id: u64, kind: SessionKind) -> UserSession {
+        UserSession {
+            id: format!("{id:x}"),
+            kind,
+            user: OnceCell::new(),
+        }
+    }
+
+    /// Notes who its user is; the first user stays.
+    pub fn set_user(&self, user: UserInfo) {
+        // A second one is no error: it has no effect.
+        let _ = self.user.set(user);
+    }
+
+    /// Its user of Kubernetes, once known; sessions of other kinds have none.
+    pub fn kubernetes_user(&self) -> Option<&UserInfo> {
+        let user = self.user.get();
+        user.filter(|_| self.kind == SessionKind::Kubernetes)
     }
 }
 
@@ -140,9 +183,9 @@ impl Chunk<'_> {
         })
     }
 
-    /// Whether another piece may follow: only the last one is not filled.
-    pub fn is_full(&self) -> bool {
-        self.data.len() == CHUNK_DATA
+    /// Whether a piece of this size is filled, so that another one may follow.
+    pub fn is_full(size: usize) -> bool {
+        size == CHUNK_DATA
     }
 }
 

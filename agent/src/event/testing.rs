@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::model::{Body, Cgroup, Event, File, HostInfo, Names, Network, PathSource, Seen, Socket};
 use super::process::{Image, Process, ProcessInfo};
+use super::session::{SessionKind, UserInfo, UserSession};
 use super::types::EventType;
 use super::wire::Identity;
 use crate::packet::headers::Headers;
@@ -94,6 +95,14 @@ pub(crate) fn cat() -> Rc<Process> {
         "/usr/bin/cat",
         Some(&shell),
     )
+}
+
+/// A session of a user of Kubernetes.
+pub(crate) fn jane() -> Rc<UserSession> {
+    let session = UserSession::new(0x5eed_0000_abcd, SessionKind::Kubernetes);
+    let data = br#"{"username":"jane","uid":"u-1","groups":["dev","ops"],"extra":{"node":["n1"]}}"#;
+    session.set_user(UserInfo::from_data(data).unwrap());
+    Rc::new(session)
 }
 
 pub(crate) fn names() -> Rc<Names> {

@@ -167,7 +167,7 @@ impl EventType {
             Kind::Dns => Some(EventType::Dns),
             Kind::Imds => Some(EventType::Imds),
             Kind::Packet => Some(EventType::Packet),
-            Kind::Arguments | Kind::Cgroup => None,
+            Kind::Arguments | Kind::Cgroup | Kind::Session => None,
         }
     }
 

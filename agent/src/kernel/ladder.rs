@@ -107,6 +107,24 @@ pub const LADDERS: &[Ladder] = &[
         }],
     },
     Ladder {
+        kind: Kind::Session,
+        rungs: &[
+            Rung {
+                name: "kprobe",
+                blind_to: BLIND_LIFECYCLE,
+                hooks: &[required("kprobe/enter_do_vfs_ioctl", "do_vfs_ioctl")],
+            },
+            Rung {
+                name: "tracepoint",
+                blind_to: "32-bit tasks",
+                hooks: &[required(
+                    "tracepoint/syscalls/sys_exit_ioctl",
+                    "sys_exit_ioctl",
+                )],
+            },
+        ],
+    },
+    Ladder {
         kind: Kind::Open,
         rungs: &[
             Rung {

@@ -10,10 +10,11 @@ use super::filters::Gates;
 use super::self_test::Outcome;
 use super::turns::Turns;
 use crate::event::json::write_time;
-use crate::event::wire::{Kind, KINDS};
+use crate::event::wire::{Kind, KINDS, SESSION_FLOOD};
 use crate::kernel::{Counts, Probes};
 use crate::policy::variable::Store;
 use crate::policy::{Report, RuleSet};
+use crate::resolve::sessions::Sessions;
 use crate::sys::files::read_limited;
 use crate::sys::process;
 
@@ -45,6 +46,7 @@ pub(super) struct View<'a> {
     pub(super) turns: &'a Turns,
     pub(super) journal: Value,
     pub(super) cache: (usize, usize),
+    pub(super) sessions: &'a Sessions,
     pub(super) network: Value,
     pub(super) warnings: &'a [String],
 }
@@ -64,6 +66,7 @@ pub(super) fn reply(view: &View<'_>) -> String {
         "warnings": view.warnings,
         "subscribers": view.subscribers,
         "process_cache": { "entries": view.cache.0, "limit": view.cache.1 },
+        "user_sessions": sessions(view),
         "rules": rules(view.rules),
         "variables": variables(view.variables),
         "filters": view.gates.json(),
@@ -157,6 +160,20 @@ fn events(view: &View<'_>) -> Value {
         );
     }
     Value::Object(events)
+}
+
+/// What is known of sessions of users, and how many messages changed nothing, by the reason;
+/// `flood` is that their process had sent too many.
+fn sessions(view: &View<'_>) -> Value {
+    let (entries, limit) = view.sessions.size();
+    let flood = view.counts.lost.get(SESSION_FLOOD).copied().unwrap_or(0);
+    let refused = view.sessions.refused().chain([("flood", flood)]);
+    json!({
+        "entries": entries,
+        "limit": limit,
+        "without_user": view.sessions.without_user,
+        "refused": refused.collect::<BTreeMap<_, _>>(),
+    })
 }
 
 fn policies(report: &Report) -> Value {

@@ -15,6 +15,7 @@ pub mod path;
 pub mod process;
 pub mod ranges;
 pub mod scrub;
+pub mod sessions;
 pub mod snapshot;
 pub mod sockets;
 pub mod user;
@@ -35,6 +36,7 @@ use path::{Caller, Named, PathResolver};
 use process::{Ended, ProcessCache};
 use ranges::PrivateRanges;
 use scrub::Scrubber;
+use sessions::Sessions;
 use snapshot::{ProcessSnapshot, Reader};
 use user::Users;
 
@@ -64,6 +66,9 @@ pub struct Options {
     pub alias_depth: usize,
     /// Addresses that are not public.
     pub private_ranges: PrivateRanges,
+    /// The most sessions of users that are remembered
+    /// (`runtime_security_config.user_sessions.cache_size`).
+    pub sessions: usize,
 }
 
 impl Default for Options {
@@ -76,6 +81,7 @@ impl Default for Options {
             hostnames: 1_024,
             alias_depth: 2,
             private_ranges: PrivateRanges::default(),
+            sessions: 1_024,
         }
     }
 }
@@ -90,6 +96,8 @@ pub struct Resolver {
     pub clock: Clock,
     /// What is known of addresses and packets.
     pub network: NetworkState,
+    /// Sessions of users.
+    pub sessions: Sessions,
     cgroups: Cgroups,
     users: Users,
     paths: PathResolver,
@@ -111,6 +119,7 @@ impl Resolver {
                 Hostnames::new(options.hostnames, options.alias_depth),
                 options.private_ranges,
             ),
+            sessions: Sessions::new(options.sessions),
             cgroups: Cgroups::default(),
             users: Users::default(),
             paths: PathResolver::default(),
@@ -173,6 +182,12 @@ impl Resolver {
             }
             wire::Body::Cgroup(moved) => {
                 self.moved(header, moved);
+                None
+            }
+            wire::Body::Session(sent) => {
+                let process = self.known(header.tgid, header.timestamp);
+                let process = process.as_deref();
+                self.sessions.take(process, sent.start_time, sent.message);
                 None
             }
             wire::Body::Fork(fork) => Some(self.fork(header, fork)),

@@ -67,7 +67,7 @@ pub struct ProcessCache {
 
 /// Whether two starts, in nanoseconds since boot, are of one process; those from /proc are
 /// rounded down to ticks. An unknown start (0) contradicts nothing.
-fn same_start(recorded: u64, entry: &ProcessInfo) -> bool {
+pub(super) fn same_start(recorded: u64, entry: &ProcessInfo) -> bool {
     let known = entry.start_time;
     recorded == 0
         || known == 0
@@ -177,6 +177,7 @@ impl ProcessCache {
         info.exec_time = if info.is_exec { info.fork_time } else { 0 };
         self.note_lineage(&info);
         let process = Process::new(info, snapshot.image, parent, snapshot.identity, cgroup);
+        process.inherit_session(process.parent.as_deref());
         self.insert(Rc::new(process), snapshot.looked);
     }
 
@@ -190,9 +191,14 @@ impl ProcessCache {
         cgroup: Rc<Cgroup>,
         clock: &Clock,
     ) -> Rc<Process> {
+        // With CLONE_PARENT nobody leaves a session either.
+        let caller = self.get(fork.caller).or_else(|| parent.clone());
         if let Some(entry) = self.entries.get(&fork.child) {
             let started = entry.process.info.start_time;
             let known = fork.start_time != 0 && same_start(fork.start_time, &entry.process.info);
+            if known {
+                entry.process.inherit_session(caller.as_deref());
+            }
             if known || fork.start_time != 0 && started > fork.start_time {
                 return Rc::clone(&entry.process);
             }
@@ -222,6 +228,7 @@ impl ProcessCache {
             header.identity,
             cgroup,
         ));
+        process.inherit_session(caller.as_deref());
         self.insert(Rc::clone(&process), 0);
         process
     }
@@ -275,6 +282,7 @@ impl ProcessCache {
         }
         let image = Rc::new(image);
         let process = Rc::new(Process::new(info, image, parent, header.identity, cgroup));
+        process.inherit_session(previous.as_deref().or(process.parent.as_deref()));
         self.insert(Rc::clone(&process), 0);
         process
     }

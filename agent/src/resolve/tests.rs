@@ -1,4 +1,5 @@
 use super::*;
+use crate::event::session::{messages, SessionKind};
 use crate::event::wire::{Arguments, FileBlock, Identity, Kind};
 
 /// Ids that no process can have.
@@ -37,6 +38,7 @@ fn fork(resolver: &mut Resolver, parent: u32, child: u32) -> Event {
         mount_namespace: 9,
         net_namespace: 8,
         session: 7,
+        caller: parent,
     };
     resolve(resolver, header(Kind::Fork, parent), wire::Body::Fork(fork)).unwrap()
 }
@@ -292,4 +294,27 @@ fn secrets_reach_rules_but_not_readers() {
     let image = &event.process.image;
     assert_eq!(image.args, ["a", "-n", "b"]);
     assert_eq!(image.shown_args(), ["a", "-n", "********"]);
+}
+
+#[test]
+fn a_message_puts_its_process_into_a_session() {
+    let mut resolver = resolver();
+    fork(&mut resolver, NOBODY, CHILD);
+    let data = br#"{"username":"jane"}"#;
+    let message = messages(0xa1, SessionKind::Kubernetes, data)
+        .next()
+        .unwrap();
+    for (pid, start_time) in [(CHILD, 6), (NOBODY, 0), (CHILD, 5)] {
+        let body = wire::Body::Session(wire::Session {
+            start_time,
+            message: &message,
+        });
+        assert!(resolve(&mut resolver, header(Kind::Session, pid), body).is_none());
+    }
+    let process = exec(&mut resolver, false).process;
+    let session = process.user_session().unwrap();
+    assert_eq!(session.kubernetes_user().unwrap().username, "jane");
+    assert_eq!(session.id, "a1");
+    let unknown = resolver.sessions.refused().find(|(_, count)| *count > 0);
+    assert_eq!(unknown, Some(("unknown_process", 2)));
 }

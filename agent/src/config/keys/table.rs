@@ -138,7 +138,7 @@ keys! {
     HASH_MAX_RATE: Count = "runtime_security_config.hash_resolver.max_hash_rate", "500", SystemProbe, "Files that are hashed in a second.";
     HASH_ALGORITHMS: List = "runtime_security_config.hash_resolver.hash_algorithms", "sha1 sha256", SystemProbe, "Hashes that are computed: md5, sha1, sha256; ssdeep is not supported.";
     HASH_CACHE_SIZE: Count = "runtime_security_config.hash_resolver.cache_size", "500", SystemProbe, "Files whose hashes are remembered.";
-    USER_SESSIONS_CACHE_SIZE: Count = "runtime_security_config.user_sessions.cache_size", "1024", SystemProbe, "Sessions of users that are remembered.", planned;
+    USER_SESSIONS_CACHE_SIZE: Count = "runtime_security_config.user_sessions.cache_size", "1024", SystemProbe, "Sessions of users that are remembered.";
     USER_SESSIONS_SSH_ENABLED: Flag = "runtime_security_config.user_sessions.ssh.enabled", "true", SystemProbe, "Whether sessions of SSH are recognised.", planned;
     IMDS_IPV4: Text = "runtime_security_config.imds_ipv4", "169.254.169.254", SystemProbe, "Address of the metadata service of the cloud; requests to it are read.";
     INTERFACES_INCLUDE: List = "runtime_security_config.network.interfaces.include", "", SystemProbe, "Names or patterns of the network interfaces that may be touched, where * stands for any characters and ? and [ for themselves; all of them when empty, none when they match none.";

@@ -1,7 +1,8 @@
 //! The `process` object, with its parent and ancestors.
 //!
 //! All but the ids is written once per process entry and kept there; an event by other
-//! credentials than the entry's gets its own copy. The lists of capabilities, which are long for
+//! credentials than the entry's gets its own copy. The user session is not kept so, as its user
+//! may become known later. The lists of capabilities, which are long for
 //! root, are written for the process of the event only.
 
 use std::rc::Rc;
@@ -29,6 +30,7 @@ pub(super) fn write(object: &mut Object<'_>, event: &Event, variables: &str) {
                 &event.names,
             ));
         }
+        write_session(out, process);
         if let Some(parent) = &process.parent {
             out.object("parent", |out| write_ancestor(out, parent, &event.names));
         }
@@ -44,6 +46,27 @@ fn write_ancestor(out: &mut Object<'_>, process: &Process, names: &Names) {
     out.number("pid", process.info.pid);
     out.number("tid", process.info.pid);
     out.splice(&fields(process, JsonRole::Ancestor, names));
+    write_session(out, process);
+}
+
+fn write_session(out: &mut Object<'_>, process: &Process) {
+    let Some(session) = process.user_session() else {
+        return;
+    };
+    out.object("user_session", |out| {
+        out.text("id", &session.id);
+        out.text("session_type", session.kind.name());
+        if let Some(user) = session.kubernetes_user() {
+            out.text("k8s_username", &user.username);
+            out.text("k8s_uid", &user.uid);
+            out.texts("k8s_groups", &user.groups);
+            out.object("k8s_extra", |out| {
+                for (key, values) in &user.extra {
+                    out.texts(key, values);
+                }
+            });
+        }
+    });
 }
 
 /// The kept fields of a process.

@@ -2,8 +2,8 @@ use serde_json::Value;
 
 use super::*;
 use crate::event::testing::{
-    cat, credentials, event, file, file_event, host, network_event, packet, process, question,
-    seen, socket, NOW,
+    cat, credentials, event, file, file_event, host, jane, network_event, packet, process,
+    question, seen, socket, NOW,
 };
 
 const RULE: RuleInfo<'_> = RuleInfo {
@@ -86,6 +86,17 @@ fn exec_of_a_script() {
         syscall_path: "./a.sh".to_owned(),
     };
     check(&line(&event), include_str!("../golden/exec.json"));
+}
+
+#[test]
+fn open_in_a_session_that_is_learnt_late() {
+    let event = file_event(EventType::Open, "/etc/shadow", [0o1101, 0o640, 0, 0]);
+    // What is kept of its processes is made now.
+    check(&line(&event), include_str!("../golden/open.json"));
+    let shell = event.process.parent.as_ref().unwrap();
+    shell.join_session(&jane());
+    event.process.inherit_session(Some(shell));
+    check(&line(&event), include_str!("../golden/session.json"));
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{
     Arguments, Body, Cgroup, Error, Exec, Exit, File, FileBlock, Fork, Header, Identity, Kind,
-    Packet, Record, Socket, WalkedPath, ARGUMENTS_RECORD_SIZE, PACKET_RECORD_SIZE,
+    Packet, Record, Session, Socket, WalkedPath, ARGUMENTS_RECORD_SIZE, PACKET_RECORD_SIZE,
+    SESSION_RECORD_SIZE,
 };
 
 impl<'a> Record<'a> {
@@ -18,6 +19,7 @@ impl<'a> Record<'a> {
             Kind::Exit => Body::Exit(raw.exit()?),
             Kind::Arguments => Body::Arguments(raw.arguments()?),
             Kind::Cgroup => Body::Cgroup(raw.cgroup()?),
+            Kind::Session => Body::Session(raw.session()?),
             Kind::Open | Kind::Chmod | Kind::Chown => Body::File(raw.file()?),
             Kind::Connect | Kind::Bind | Kind::Accept => Body::Socket(raw.socket()?),
             Kind::Dns | Kind::Imds | Kind::Packet => Body::Packet(raw.packet()?),
@@ -182,6 +184,7 @@ impl<'a> Raw<'a> {
             mount_namespace: self.u32(84)?,
             net_namespace: self.u32(88)?,
             session: self.u32(92)?,
+            caller: self.u32(96)?,
         })
     }
 
@@ -234,6 +237,14 @@ impl<'a> Raw<'a> {
             pid: self.u32(76)?,
             path: self.string(80)?,
             whole_group: self.u32(84)? != 0,
+        })
+    }
+
+    fn session(&self) -> Result<Session<'a>, Error> {
+        let size = self.u16(72)?;
+        Ok(Session {
+            start_time: self.u64(64)?,
+            message: self.bytes(SESSION_RECORD_SIZE, size.into())?,
         })
     }
 }
@@ -312,6 +323,20 @@ mod tests {
     }
 
     #[test]
+    fn decodes_a_message_of_a_session() {
+        let mut bytes = record(6, SESSION_RECORD_SIZE);
+        bytes[64..72].copy_from_slice(&5u64.to_le_bytes());
+        bytes[72..74].copy_from_slice(&3u16.to_le_bytes());
+        bytes.extend_from_slice(b"abcpadding");
+        let Body::Session(session) = Record::decode(&bytes).unwrap().body else {
+            panic!("not a message");
+        };
+        assert_eq!((session.start_time, session.message), (5, &b"abc"[..]));
+        bytes[72..74].copy_from_slice(&300u16.to_le_bytes());
+        assert!(Record::decode(&bytes).is_err());
+    }
+
+    #[test]
     fn every_cut_is_an_error_and_not_a_panic() {
         for (kind, size) in [
             (1, FORK_RECORD_SIZE),
@@ -319,6 +344,7 @@ mod tests {
             (3, EXIT_RECORD_SIZE),
             (4, ARGUMENTS_RECORD_SIZE),
             (5, CGROUP_RECORD_SIZE),
+            (6, SESSION_RECORD_SIZE),
             (8, FILE_RECORD_SIZE),
             (11, SOCKET_RECORD_SIZE),
             (14, PACKET_RECORD_SIZE),

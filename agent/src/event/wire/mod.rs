@@ -29,10 +29,15 @@ pub const EXIT_RECORD_SIZE: usize = 88;
 pub const ARGUMENTS_RECORD_SIZE: usize = 80;
 /// Size in bytes of `struct cgroup_record` before its path.
 pub const CGROUP_RECORD_SIZE: usize = 88;
+/// Size in bytes of `struct session_record` before its message.
+pub const SESSION_RECORD_SIZE: usize = 80;
 /// Size in bytes of `struct socket_record`.
 pub const SOCKET_RECORD_SIZE: usize = 112;
 /// Size in bytes of `struct packet_record` before the packet.
 pub const PACKET_RECORD_SIZE: usize = 104;
+/// Where the counters of the probes have the messages that were refused because their process
+/// had sent too many; no kind has this number.
+pub const SESSION_FLOOD: usize = 7;
 /// Number of record kinds that the counters of the probes have room for.
 pub const KINDS: usize = 32;
 
@@ -50,6 +55,8 @@ pub enum Kind {
     Arguments = 4,
     /// A task changed its cgroup.
     Cgroup = 5,
+    /// A message about a user's session.
+    Session = 6,
     /// open, openat, openat2, creat or truncate.
     Open = 8,
     /// The chmod family.
@@ -72,12 +79,13 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 14] = [
+    pub const ALL: [Kind; 15] = [
         Kind::Fork,
         Kind::Exec,
         Kind::Exit,
         Kind::Arguments,
         Kind::Cgroup,
+        Kind::Session,
         Kind::Open,
         Kind::Chmod,
         Kind::Chown,
@@ -102,6 +110,7 @@ impl Kind {
             Kind::Exit => "exit",
             Kind::Arguments => "args_envs",
             Kind::Cgroup => "cgroup",
+            Kind::Session => "user_session",
             Kind::Open => "open",
             Kind::Chmod => "chmod",
             Kind::Chown => "chown",
@@ -279,6 +288,8 @@ pub struct Fork {
     pub net_namespace: u32,
     /// Its session id.
     pub session: u32,
+    /// The process that forked it: its parent, except with `CLONE_PARENT`.
+    pub caller: u32,
 }
 
 /// A successful execve.
@@ -363,6 +374,16 @@ pub struct Cgroup<'a> {
     pub path: &'a [u8],
 }
 
+/// A message about a user's session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Session<'a> {
+    /// Start of the process, boot time in nanoseconds; 0 when another thread than its first one
+    /// sent the message.
+    pub start_time: u64,
+    /// What was sent; empty when it could not be read.
+    pub message: &'a [u8],
+}
+
 /// connect, bind or accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Socket {
@@ -416,6 +437,8 @@ pub enum Body<'a> {
     Arguments(Arguments<'a>),
     /// See [`Cgroup`].
     Cgroup(Cgroup<'a>),
+    /// See [`Session`].
+    Session(Session<'a>),
     /// See [`File`]; the header's kind says which call.
     File(File<'a>),
     /// See [`Socket`]; the header's kind says which call.

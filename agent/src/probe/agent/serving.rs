@@ -188,6 +188,7 @@ impl Agent {
             evicted: processes.counters.evicted,
             broken_lineage: processes.counters.broken_lineage,
             cache: (processes.len(), processes.limit()),
+            sessions: &self.pipeline.resolver.sessions,
             network: self.network_status(),
             warnings: &self.warnings,
         })

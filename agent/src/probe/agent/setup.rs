@@ -63,6 +63,7 @@ pub(super) fn resolver(settings: &Settings, hostname: &str) -> Resolver {
         },
         alias_depth: size(&keys::DNS_RESOLUTION_CNAME_MAX_DEPTH),
         private_ranges: private_ranges(settings),
+        sessions: size(&keys::USER_SESSIONS_CACHE_SIZE),
     })
 }
 

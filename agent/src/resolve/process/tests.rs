@@ -1,4 +1,5 @@
 use super::*;
+use crate::event::session::{SessionKind, UserSession};
 use crate::event::wire::{Identity, Kind, WalkedPath};
 use crate::event::{File, PathSource};
 
@@ -36,6 +37,10 @@ impl Bench {
     }
 
     fn fork(&mut self, parent: u32, child: u32, start_time: u64) -> Rc<Process> {
+        self.fork_by(parent, parent, child, start_time)
+    }
+
+    fn fork_by(&mut self, caller: u32, parent: u32, child: u32, start_time: u64) -> Rc<Process> {
         let fork = Fork {
             start_time,
             cgroup_id: 0,
@@ -43,6 +48,7 @@ impl Bench {
             mount_namespace: 1,
             net_namespace: 2,
             session: 3,
+            caller,
         };
         let header = header(Kind::Fork, parent, start_time);
         let parent = self.0.get(parent);
@@ -323,4 +329,32 @@ fn the_exit_of_a_process_with_threads_was_once_doubled() {
     bench.fork(1, 10, 300);
     assert!(bench.exit(10, 300, 400).is_some());
     assert_eq!(bench.0.counters.repeated_exits, 1);
+}
+
+#[test]
+fn user_sessions_are_inherited_and_kept() {
+    let mut bench = Bench::new(20);
+    bench.fork(1, 9, 50);
+    bench.fork(9, 10, 100);
+    bench.exec(10, 100, 110, "sh");
+    let session = Rc::new(UserSession::new(7, SessionKind::Kubernetes));
+    bench.0.get(10).unwrap().join_session(&session);
+    bench.exec(10, 100, 120, "bash");
+    bench.fork(10, 11, 200);
+    bench.fork(11, 12, 300);
+    bench.exec(12, 300, 310, "ls");
+    // With CLONE_PARENT: a child of 9 that 10 forked.
+    bench.fork_by(10, 9, 13, 400);
+    // What /proc has shown before its fork was told.
+    bench.snapshot(&[(14, 10, 5 * SECOND, "ls", 1)]);
+    bench.snapshot(&[(15, 9, 5 * SECOND, "ls", 1)]);
+    bench.fork_by(10, 9, 15, 5 * SECOND);
+    // An id that is somebody else's now.
+    bench.fork(9, 12, 6 * SECOND);
+    let mut inside = Vec::new();
+    for pid in 9..=15 {
+        let process = bench.0.get(pid).unwrap();
+        inside.extend(process.user_session().map(|_| pid));
+    }
+    assert_eq!(inside, [10, 11, 13, 14, 15]);
 }

@@ -1,6 +1,6 @@
 //! The rows of the table: name, how to read it, what it says; by the subject of the events.
 //!
-//! Fields that nothing resolves yet (packages, hashes, user sessions…) and those of events that
+//! Fields that nothing resolves yet (packages, hashes, sessions of SSH…) and those of events that
 //! no probe observes are here and read as empty, so that rules that name them load.
 
 mod context;

@@ -1,9 +1,10 @@
 //! Processes, and the events of what they are and may do.
 
 use super::{
-    age, boolean, empty_bool, empty_int, empty_ip, empty_list, empty_result, empty_text, int, list,
-    result, text, whole, Row,
+    age, boolean, empty_bool, empty_int, empty_ip, empty_result, empty_text, int, list, result,
+    text, whole, Row, View,
 };
+use crate::event::session::{UserInfo, UserSession};
 
 /// The name of an environment variable, without its value.
 fn variable_name(element: &str) -> &str {
@@ -125,12 +126,33 @@ pub(in super::super) static ANCESTRY: &[Row] =
         v.process.ancestors_count() as i64
     })];
 
+fn session(view: View<'_>) -> Option<&UserSession> {
+    view.process.user_session().map(|session| &**session)
+}
+
+fn user(view: View<'_>) -> Option<&UserInfo> {
+    session(view)?.kubernetes_user()
+}
+
 pub(in super::super) static SESSION: &[Row] = &[
-    empty_text("id", "id of the user session"),
-    empty_int("session_type", "kind of the user session"),
-    empty_text("k8s_username", "Kubernetes user of the session"),
-    empty_text("k8s_uid", "Kubernetes user id of the session"),
-    empty_list("k8s_groups", "Kubernetes groups of the session's user"),
+    text("id", "id of the user session, hexadecimal", |v| {
+        session(v).map_or("", |session| &session.id)
+    }),
+    int("session_type", "K8S or SSH, 0 without a session", |v| {
+        session(v).map_or(0, |session| session.kind as i64)
+    }),
+    text("k8s_username", "Kubernetes user of the session", |v| {
+        user(v).map_or("", |user| &user.username)
+    }),
+    text("k8s_uid", "Kubernetes user id of the session", |v| {
+        user(v).map_or("", |user| &user.uid)
+    }),
+    list(
+        "k8s_groups",
+        "Kubernetes groups of the session's user",
+        |v| user(v).map_or(&[], |user| &user.groups),
+        whole,
+    ),
     empty_text("ssh_username", "user of the SSH session"),
     empty_int("ssh_port", "client port of the SSH session"),
     empty_ip("ssh_client_ip", "client address of the SSH session"),

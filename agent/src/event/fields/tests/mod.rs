@@ -2,7 +2,7 @@ mod names;
 mod network;
 
 use super::*;
-use crate::event::testing::{cat, event, file_event};
+use crate::event::testing::{cat, event, file_event, jane};
 use crate::event::{Body, EventType};
 
 fn field(name: &str) -> FieldId {
@@ -71,6 +71,29 @@ fn fields_of_an_open() {
     ] {
         assert_eq!(read(&event, name), expected, "{name}");
     }
+}
+
+#[test]
+fn fields_of_a_user_session() {
+    let event = event(EventType::Exec, cat());
+    let shell = event.process.parent.as_ref().unwrap();
+    shell.join_session(&jane());
+    for (name, expected) in [
+        ("process.user_session.id", ""),
+        ("process.user_session.session_type", "0"),
+        ("process.parent.user_session.id", "5eed0000abcd"),
+        ("process.parent.user_session.session_type", "1"),
+        ("process.parent.user_session.k8s_username", "jane"),
+        ("process.parent.user_session.k8s_uid", "u-1"),
+        ("process.parent.user_session.k8s_groups", "dev ops"),
+        ("process.ancestors.user_session.k8s_username", "jane "),
+        ("process.ancestors.user_session.k8s_groups", "dev ops"),
+        ("exec.user_session.k8s_username", ""),
+    ] {
+        assert_eq!(read(&event, name), expected, "{name}");
+    }
+    event.process.inherit_session(Some(shell));
+    assert_eq!(read(&event, "exec.user_session.k8s_username"), "jane");
 }
 
 #[test]
