@@ -1,14 +1,19 @@
 //! `admission-controller`: the admission webhook, in the foreground.
 
+use std::io;
+
+use mio::Registry;
+
 use super::exit::Exit;
 use super::flags::{Role, PRINT_CA_BUNDLE};
 use super::parse::Arguments;
 use super::{print, settings};
 use crate::config::{Request, Settings};
 use crate::kube::admission::options::Options;
-use crate::kube::admission::prepare::Nobody;
-use crate::kube::admission::server::Server;
+use crate::kube::admission::prepare::Prepare;
+use crate::kube::admission::server::{Server, FIRST_PREPARE};
 use crate::kube::admission::{certificate, Error};
+use crate::kube::api::Pool;
 
 const ROLE: &str = "admission-controller";
 
@@ -44,13 +49,18 @@ fn print_ca_bundle(arguments: &Arguments) -> Exit {
 
 fn serve(settings: &Settings, request: Request) -> Result<(), Error> {
     let reload = Box::new(move || read_options(&request));
-    let server = Server::new(settings, reload, |_| Box::new(Nobody::default()))?;
+    let server = Server::new(settings, reload, prepare)?;
     log::info!(
         "`{} {ROLE} --{}` prints the caBundle of the webhook",
         Role::SecurityAgent.name(),
         PRINT_CA_BUNDLE.long
     );
     server.run()
+}
+
+/// The processes that ask the API server.
+fn prepare(registry: &Registry) -> io::Result<Box<dyn Prepare>> {
+    Ok(Box::new(Pool::new(registry, FIRST_PREPARE)?))
 }
 
 /// The options as they are now. A file that cannot be used may have said that nothing is to be

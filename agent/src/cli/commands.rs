@@ -13,8 +13,7 @@ use super::flags::{
 use super::parse::Arguments;
 use super::{
     admission, config, events, flare, instrument, kube, network_check, network_dump, policy,
-    policy_eval,
-    policy_fields, policy_test, role_start, run, runtime, self_test, status, version,
+    policy_eval, policy_fields, policy_test, role_start, run, runtime, self_test, status, version,
 };
 
 /// A command.

@@ -18,6 +18,7 @@ use super::options::namespace;
 use super::{self_signed, Error};
 use crate::config::{keys, Settings};
 use crate::http::client::base64;
+use crate::kube::certificate::push_pem;
 use crate::sys::files::read_limited;
 
 /// How often the files are looked at.
@@ -105,7 +106,7 @@ pub fn ca_bundle(settings: &Settings) -> Result<String, Error> {
     };
     let mut text = String::new();
     for certificate in CertificateDer::pem_slice_iter(&pem).flatten() {
-        self_signed::push_pem(&mut text, "CERTIFICATE", &certificate);
+        push_pem(&mut text, "CERTIFICATE", &certificate);
     }
     Ok(base64(text.as_bytes()))
 }

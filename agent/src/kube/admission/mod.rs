@@ -9,7 +9,6 @@
 pub mod certificate;
 mod clients;
 mod connection;
-mod der;
 mod exec;
 mod filter;
 mod http;

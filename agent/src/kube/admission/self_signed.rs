@@ -10,13 +10,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ring::rand::{SecureRandom, SystemRandom};
-use ring::signature::{EcdsaKeyPair, KeyPair, ECDSA_P256_SHA256_ASN1_SIGNING};
-
-use super::der::{self, value};
 use super::Error;
-use crate::event::json::write_time;
-use crate::http::client::base64;
+use crate::kube::certificate;
 use crate::sys::directory;
 use crate::sys::files::read_limited;
 
@@ -24,27 +19,8 @@ use crate::sys::files::read_limited;
 pub(super) const FILE: &str = "admission-controller.pem";
 /// Bytes of it that are read.
 const MAX_FILE: usize = 64 << 10;
-const DAY: Duration = Duration::from_secs(86_400);
-/// Days that it is valid.
-const VALID: u32 = 3_650;
-/// Days before its end at which another one is made.
-const RENEWED: u32 = 30;
-/// The subject; clients look at the names of the service instead.
-const SUBJECT: &str = "security-agent admission-controller";
-/// Columns of base64 in a PEM file.
-const COLUMNS: usize = 64;
-
-const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
-const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
-const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
-const ECDSA_WITH_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
-const SERVER_AUTHENTICATION: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01];
-const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
-const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
-const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
-const SUBJECT_ALTERNATIVE_NAME: &[u8] = &[0x55, 0x1d, 0x11];
-/// One bit, for signatures.
-const DIGITAL_SIGNATURE: &[u8] = &[0x07, 0x80];
+/// How long before its end another one is made.
+const RENEWED: Duration = Duration::from_secs(30 * 86_400);
 
 /// The names under which an API server reaches a service.
 pub(super) fn names(service: &str, namespace: &str) -> Vec<String> {
@@ -58,14 +34,13 @@ pub(super) fn names(service: &str, namespace: &str) -> Vec<String> {
 /// The PEM text in the run path, made if there is none for these names that is still good.
 pub(super) fn obtain(run_path: &Path, names: &[String], now: SystemTime) -> Result<Vec<u8>, Error> {
     let path = run_path.join(FILE);
-    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     if let Ok(text) = read_limited(&path, MAX_FILE) {
         let head = String::from_utf8_lossy(&text);
         let mut lines = head.lines();
         let is_for_names = lines.next() == Some(&first_line(names));
         let until = lines.next().and_then(|line| line.strip_prefix("until "));
         let until = until.and_then(|text| text.parse().ok()).unwrap_or(0);
-        let is_good = Duration::from_secs(until) > now + DAY * RENEWED;
+        let is_good = Duration::from_secs(until) > since_epoch(now) + RENEWED;
         let is_whole = lines
             .next_back()
             .is_some_and(|line| line.starts_with("-----END"));
@@ -105,165 +80,27 @@ fn keep(path: &Path, text: &[u8]) -> std::io::Result<()> {
     fs::rename(&new, path)
 }
 
-/// A new key and its certificate, with the lines before them.
-fn make(names: &[String], now: Duration) -> Result<String, Error> {
-    let random = SystemRandom::new();
-    let algorithm = &ECDSA_P256_SHA256_ASN1_SIGNING;
-    let key = EcdsaKeyPair::generate_pkcs8(algorithm, &random).map_err(|_| Error::Key)?;
-    let pair = EcdsaKeyPair::from_pkcs8(algorithm, key.as_ref(), &random);
-    let pair = pair.map_err(|_| Error::Key)?;
-    let until = now + DAY * VALID;
-    let body = to_be_signed(
-        pair.public_key().as_ref(),
-        names,
-        (now - now.min(DAY), until),
-    )?;
-    let signature = pair.sign(&random, &body).map_err(|_| Error::Key)?;
-    let certificate = value(
-        der::SEQUENCE,
-        &[
-            &body,
-            &signature_algorithm(),
-            &value(der::BIT_STRING, &[&[0], signature.as_ref()]),
-        ],
-    );
+/// A new one, below the lines that say for whom and until when it is.
+fn make(names: &[String], now: SystemTime) -> Result<String, Error> {
+    let made = certificate::make(names, now).ok_or(Error::Key)?;
+    let until = since_epoch(now) + certificate::VALID;
     let mut text = first_line(names);
     text.push_str("\nuntil ");
     text.push_str(&until.as_secs().to_string());
     text.push('\n');
-    push_pem(&mut text, "CERTIFICATE", &certificate);
-    push_pem(&mut text, "PRIVATE KEY", key.as_ref());
+    text.push_str(&made.certificate);
+    text.push_str(&made.key);
     Ok(text)
 }
 
-/// The part of a certificate (RFC 5280) that its signature is of.
-fn to_be_signed(
-    public_key: &[u8],
-    names: &[String],
-    (from, until): (Duration, Duration),
-) -> Result<Vec<u8>, Error> {
-    let mut serial = [0; 16];
-    SystemRandom::new()
-        .fill(&mut serial)
-        .map_err(|_| Error::Key)?;
-    // Positive, and as long as it looks.
-    if let Some(first) = serial.first_mut() {
-        *first = *first & 0x7f | 0x40;
-    }
-    let subject = subject();
-    let algorithm = value(
-        der::SEQUENCE,
-        &[&identifier(EC_PUBLIC_KEY), &identifier(P256)],
-    );
-    Ok(value(
-        der::SEQUENCE,
-        &[
-            &value(der::context(0, true), &[&value(der::INTEGER, &[&[2]])]),
-            &value(der::INTEGER, &[&serial]),
-            &signature_algorithm(),
-            &subject,
-            &value(der::SEQUENCE, &[&time(from), &time(until)]),
-            &subject,
-            &value(
-                der::SEQUENCE,
-                &[&algorithm, &value(der::BIT_STRING, &[&[0], public_key])],
-            ),
-            &value(
-                der::context(3, true),
-                &[&value(der::SEQUENCE, &[&extensions(names)])],
-            ),
-        ],
-    ))
-}
-
-fn extensions(names: &[String]) -> Vec<u8> {
-    let names: Vec<u8> = names
-        .iter()
-        .flat_map(|name| value(der::context(2, false), &[name.as_bytes()]))
-        .collect();
-    let usage = value(der::BIT_STRING, &[DIGITAL_SIGNATURE]);
-    let purpose = value(der::SEQUENCE, &[&identifier(SERVER_AUTHENTICATION)]);
-    [
-        extension(BASIC_CONSTRAINTS, der::TRUE, &value(der::SEQUENCE, &[])),
-        extension(KEY_USAGE, der::TRUE, &usage),
-        extension(EXTENDED_KEY_USAGE, &[], &purpose),
-        extension(
-            SUBJECT_ALTERNATIVE_NAME,
-            &[],
-            &value(der::SEQUENCE, &[&names]),
-        ),
-    ]
-    .concat()
-}
-
-fn extension(name: &[u8], critical: &[u8], content: &[u8]) -> Vec<u8> {
-    let content = value(der::OCTET_STRING, &[content]);
-    value(der::SEQUENCE, &[&identifier(name), critical, &content])
-}
-
-fn subject() -> Vec<u8> {
-    let name = value(der::UTF8_STRING, &[SUBJECT.as_bytes()]);
-    let attribute = value(der::SEQUENCE, &[&identifier(COMMON_NAME), &name]);
-    value(der::SEQUENCE, &[&value(der::SET, &[&attribute])])
-}
-
-fn signature_algorithm() -> Vec<u8> {
-    value(der::SEQUENCE, &[&identifier(ECDSA_WITH_SHA256)])
-}
-
-fn identifier(bytes: &[u8]) -> Vec<u8> {
-    value(der::OBJECT_IDENTIFIER, &[bytes])
-}
-
-/// A time since the epoch; with two digits of the year up to 2049, as RFC 5280 wants it.
-fn time(since_epoch: Duration) -> Vec<u8> {
-    const SECONDS: usize = "2026-01-31T10:20:30".len();
-    const YEAR_2050: u64 = 2_524_608_000;
-    let seconds = since_epoch.as_secs();
-    let mut text = String::new();
-    write_time(&mut text, seconds.saturating_mul(1_000_000_000));
-    text.truncate(SECONDS);
-    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-    match digits.get(2..).filter(|_| seconds < YEAR_2050) {
-        Some(short) => value(der::UTC_TIME, &[short.as_bytes(), b"Z"]),
-        None => value(der::GENERALIZED_TIME, &[digits.as_bytes(), b"Z"]),
-    }
-}
-
-/// Appends a PEM section.
-pub(super) fn push_pem(text: &mut String, label: &str, der: &[u8]) {
-    let rule = |text: &mut String, word: &str| {
-        ["-----", word, " ", label, "-----\n"]
-            .iter()
-            .for_each(|part| text.push_str(part));
-    };
-    rule(text, "BEGIN");
-    for (place, digit) in base64(der).chars().enumerate() {
-        if place > 0 && place % COLUMNS == 0 {
-            text.push('\n');
-        }
-        text.push(digit);
-    }
-    text.push('\n');
-    rule(text, "END");
+fn since_epoch(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_written_as_they_must_be() {
-        let expect = |seconds, tag, text: &str| {
-            assert_eq!(
-                time(Duration::from_secs(seconds)),
-                value(tag, &[text.as_bytes()])
-            );
-        };
-        expect(0, der::UTC_TIME, "700101000000Z");
-        expect(2_524_607_999, der::UTC_TIME, "491231235959Z");
-        expect(2_524_608_000, der::GENERALIZED_TIME, "20500101000000Z");
-    }
+    use certificate::VALID;
 
     #[test]
     fn it_is_kept_as_long_as_it_fits() {
@@ -272,7 +109,7 @@ mod tests {
         let names_of = |service| names(service, "ns");
         let first = obtain(&base, &names_of("a"), now).unwrap();
         assert_eq!(obtain(&base, &names_of("a"), now).unwrap(), first);
-        let late = now + DAY * (VALID - RENEWED + 1);
+        let late = now + VALID - RENEWED + Duration::from_secs(86_400);
         assert_ne!(obtain(&base, &names_of("a"), late).unwrap(), first);
         let other = obtain(&base, &names_of("b"), now).unwrap();
         assert_eq!(obtain(&base, &names_of("b"), now).unwrap(), other);

@@ -3,7 +3,7 @@
 //! Settings enter with a way to read them again; connections, signals, what was prepared, and time
 //! wake the loop. Every review that came is answered before the API server's patience ends.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -77,7 +77,7 @@ impl Server {
     pub fn new(
         settings: &Settings,
         reload: Box<dyn Fn() -> Options>,
-        prepare: impl FnOnce(&Registry) -> Box<dyn Prepare>,
+        prepare: impl FnOnce(&Registry) -> io::Result<Box<dyn Prepare>>,
     ) -> Result<Server, Error> {
         let poll = Poll::new().map_err(Error::Loop)?;
         let registry = poll.registry();
@@ -96,7 +96,7 @@ impl Server {
             certificate,
             options: reload(),
             reload,
-            prepare: prepare(registry),
+            prepare: prepare(registry).map_err(Error::Loop)?,
             waiting: Vec::new(),
             metrics: Metrics::new(),
             end: None,

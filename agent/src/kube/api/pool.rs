@@ -19,6 +19,7 @@ use mio::{Registry, Token};
 use super::cluster::VARIABLES;
 use super::prepare::LONGEST;
 use crate::http::worker::{once_more, Running, Start};
+use crate::kube::admission::prepare::Prepare;
 use crate::kube::job::{Job, Mode, Outcome};
 use crate::kube::reason::Reason;
 
@@ -114,9 +115,11 @@ impl Pool {
     pub fn owns(&self, token: Token) -> bool {
         (self.first_token..self.first_token + PROCESSES).contains(&token.0)
     }
+}
 
+impl Prepare for Pool {
     /// Takes a job. When too many wait, it is over with the next turn.
-    pub fn submit(&mut self, mut job: Job, now: Instant) -> Ticket {
+    fn submit(&mut self, mut job: Job, now: Instant) -> Ticket {
         let until = now + job.timeout.min(LONGEST);
         // What is left is told to the process; what was given makes no job another one.
         job.timeout = Duration::ZERO;
@@ -146,14 +149,14 @@ impl Pool {
     }
 
     /// When [`Pool::turn`] must be called at the latest.
-    pub fn deadline(&self) -> Option<Instant> {
+    fn deadline(&self) -> Option<Instant> {
         let running = self.slots.iter().filter_map(|slot| slot.work.as_ref());
         let until = running.chain(&self.queue).map(|work| work.until);
         until.chain(self.due).min()
     }
 
     /// Goes on with the jobs; what became of those that are over.
-    pub fn turn(&mut self, now: Instant) -> Vec<(Ticket, Outcome)> {
+    fn turn(&mut self, now: Instant) -> Vec<(Ticket, Outcome)> {
         for index in 0..self.slots.len() {
             self.turn_slot(index, now);
         }
@@ -169,7 +172,9 @@ impl Pool {
         self.jobs = self.jobs.saturating_sub(done.len());
         done
     }
+}
 
+impl Pool {
     fn turn_slot(&mut self, index: usize, now: Instant) {
         let Some(slot) = self.slots.get_mut(index) else {
             return;

@@ -5,7 +5,6 @@
 //! the chart and finds what the chart does not know; [`template`] renders the templates. Manifests
 //! leave as text, and sentences about the file beside them. Nothing is asked of a cluster.
 
-mod certificate;
 mod chart;
 mod resource;
 mod template;

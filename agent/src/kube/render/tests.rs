@@ -1,4 +1,7 @@
+use std::time::SystemTime;
+
 use super::*;
+use crate::kube::certificate;
 
 fn rendered(text: &str) -> Rendered {
     render(text, &Options::default()).unwrap()
@@ -179,8 +182,8 @@ fn a_resource_has_a_name_a_namespace_and_an_environment_from_two_places() {
 
 #[test]
 fn certificates_are_new_each_time() {
-    let made = certificate::self_signed(&["a.b.svc"]).unwrap();
-    let again = certificate::self_signed(&["a.b.svc"]).unwrap();
+    let made = certificate::make(&["a.b.svc".to_owned()], SystemTime::now()).unwrap();
+    let again = certificate::make(&["a.b.svc".to_owned()], SystemTime::now()).unwrap();
     assert!(made
         .certificate
         .starts_with("-----BEGIN CERTIFICATE-----\n"));

@@ -72,7 +72,7 @@ impl Running {
                 tickets: 0,
             };
             let reload = Box::new(|| options(&[(&keys::ADMISSION_TIMEOUT, "400ms")]));
-            let mut server = Server::new(&settings, reload, |_| Box::new(told)).unwrap();
+            let mut server = Server::new(&settings, reload, |_| Ok(Box::new(told))).unwrap();
             let port = server.listeners[0].local_addr().unwrap().port();
             sender.send(port).unwrap();
             let mut events = Events::with_capacity(16);

@@ -1,12 +1,14 @@
 //! The functions that the chart calls.
 
 use std::borrow::Cow;
+use std::time::SystemTime;
 
 use serde_json::{json, Map, Value};
 
 use super::Wrong;
 use crate::http::base64;
-use crate::kube::render::{certificate, values};
+use crate::kube::certificate;
+use crate::kube::render::values;
 
 /// The value of a function.
 pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, Wrong> {
@@ -32,8 +34,9 @@ pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, Wrong> {
             text.trim_end().into()
         }
         ("genSelfSignedCert", [_, _, Value::Array(names), _]) => {
-            let names: Vec<Cow<'_, str>> = names.iter().map(text).collect();
-            let made = certificate::self_signed(&names).ok_or("no certificate can be made")?;
+            let names: Vec<String> = names.iter().map(|name| text(name).into_owned()).collect();
+            let made =
+                certificate::make(&names, SystemTime::now()).ok_or("no certificate can be made")?;
             json!({"Cert": made.certificate, "Key": made.key})
         }
         (_, [.., last]) => of_text(name, arguments, &text(last))?.into(),
