@@ -117,9 +117,8 @@ impl Sessions {
             .filter(|process| same_start(start_time, &process.info))
             .ok_or(Refusal::UnknownProcess)?;
         let entry = self.entry(process, &chunk)?;
-        match entry.add(&chunk)? {
-            Some(false) => self.without_user += 1,
-            Some(true) | None => {}
+        if entry.add(&chunk)? == Some(false) {
+            self.without_user += 1;
         }
         Ok(())
     }
