@@ -13,7 +13,7 @@ use crate::tool::{self, Call, Waiting};
 
 /// What the opened files are called; the part before is the rule's name.
 const SUFFIX: &str = ".session-e2e";
-const NOBODY: &str = "65534";
+const NOBODY: u32 = 65534;
 /// Seconds for a counter to change.
 const COUNT_SECONDS: u64 = 5;
 /// Messages that a process may send.
@@ -196,10 +196,11 @@ fn of_a_clone_beside(bench: &Bench) -> Outcome {
 fn of_nobody(bench: &Bench) -> Outcome {
     scratch::public_binary()?;
     let user = data("d0e", &named("joe"));
-    let event = bench.event(&["--uid", NOBODY, &user], "opened", &[])?;
+    let nobody = NOBODY.to_string();
+    let event = bench.event(&["--uid", &nobody, &user], "opened", &[])?;
     expect_user(&event, "d0e", "joe")?;
     let uid = &event["process"]["uid"];
-    ensure(uid.to_string() == NOBODY, || format!("uid {uid}"))
+    ensure(*uid == NOBODY, || format!("uid {uid}"))
 }
 
 fn by_a_thread(bench: &Bench) -> Outcome {
