@@ -36,10 +36,13 @@ pub(crate) fn run(report: &mut Report) {
     report.case("admission_end", end);
 }
 
+/// Makes a pod of another shape.
+type Change = fn(&mut Value);
+
 /// Pods of many shapes come out valid, with the helper in all containers; once only.
 fn pods() -> Outcome {
     let webhook = Webhook::start()?;
-    let shapes: [(&str, fn(&mut Value)); 7] = [
+    let shapes: [(&str, Change); 7] = [
         ("small", |_| {}),
         ("null lists", |pod| {
             pod["metadata"]["annotations"] = Value::Null;
