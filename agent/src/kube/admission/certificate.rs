@@ -18,6 +18,7 @@ use super::options::namespace;
 use super::{self_signed, Error};
 use crate::config::{keys, Settings};
 use crate::http::client::base64;
+use crate::http::tls;
 use crate::kube::certificate::push_pem;
 use crate::sys::files::read_limited;
 
@@ -150,8 +151,7 @@ fn configure(certificate: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>, Error>
     let broken = |_| Error::Certificate(rustls::Error::General("it is no PEM file".to_owned()));
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate).collect();
     let key = PrivateKeyDer::from_pem_slice(key).map_err(broken)?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
+    let config = ServerConfig::builder_with_provider(tls::provider())
         .with_safe_default_protocol_versions()
         .and_then(|builder| {
             builder

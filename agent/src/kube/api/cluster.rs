@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::connection::{Connection, Head};
 use super::Error;
+use crate::http::tls;
 use crate::sys::files;
 
 /// Name or address of the API server.
@@ -156,8 +157,7 @@ fn tls(account: &Path) -> Result<ClientConfig, Error> {
     if roots.is_empty() {
         return Err(wrong("it holds no certificate"));
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(tls::provider())
         .with_safe_default_protocol_versions()
         .map_err(|_| wrong("TLS is not there"))?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
