@@ -43,6 +43,7 @@ need_test_tools() {
   need ps procps procps-ng procps
   need unshare util-linux util-linux util-linux
   need openssl openssl openssl openssl
+  need curl curl curl curl
   need crun crun crun crun
   [ "$manager" != dnf ] || need /usr/lib64/libc.a libc glibc-static musl-dev
   [ "$ARCH" = x86_64 ] || return 0
