@@ -145,11 +145,9 @@ impl Resolver {
 
     fn insert(&mut self, found: Vec<ProcessSnapshot>) {
         let (cgroups, sessions) = (&mut self.cgroups, &self.sessions);
-        self.processes.insert_snapshot(
-            found,
-            |cgroup, seen| cgroups.share(cgroup, seen),
-            &|process| sessions.rejoin(process),
-        );
+        let share = |cgroup, seen| cgroups.share(cgroup, seen);
+        self.processes
+            .insert_snapshot(found, share, &|process| sessions.rejoin(process));
     }
 
     /// A text with the secrets in it masked.
