@@ -276,7 +276,7 @@ fn session(helper: &Path) -> Outcome {
             "sessions.policy",
             policy(&[rule(
                 "touched",
-                "open.file.name in [\"mine.e2e\", \"deep.e2e\", \"again.e2e\", \"forged.e2e\", \"none.e2e\"]",
+                "open.file.name in [\"mine.e2e\", \"deep.e2e\", \"again.e2e\", \"none.e2e\"]",
                 "",
             )]),
         )?

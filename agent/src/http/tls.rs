@@ -41,6 +41,10 @@ static CERTIFICATES: &[&dyn SignatureVerificationAlgorithm] = &[
     verify::RSA_PKCS1_2048_8192_SHA256,
     verify::RSA_PKCS1_2048_8192_SHA384,
     verify::RSA_PKCS1_2048_8192_SHA512,
+    // Some issuers leave out the parameters that RFC 4055 asks for.
+    verify::RSA_PKCS1_2048_8192_SHA256_ABSENT_PARAMS,
+    verify::RSA_PKCS1_2048_8192_SHA384_ABSENT_PARAMS,
+    verify::RSA_PKCS1_2048_8192_SHA512_ABSENT_PARAMS,
 ];
 
 /// What signatures in handshakes are verified with. That of TLS 1.2 does not name the curve.

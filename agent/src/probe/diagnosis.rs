@@ -126,7 +126,7 @@ mod tests {
 
     fn cache(snapshots: Vec<ProcessSnapshot>) -> ProcessCache {
         let mut cache = ProcessCache::new(100);
-        cache.insert_snapshot(snapshots, |cgroup, _| Rc::new(cgroup));
+        cache.insert_snapshot(snapshots, |cgroup, _| Rc::new(cgroup), &|_| {});
         cache
     }
 

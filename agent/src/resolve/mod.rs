@@ -144,9 +144,10 @@ impl Resolver {
     }
 
     fn insert(&mut self, found: Vec<ProcessSnapshot>) {
-        let cgroups = &mut self.cgroups;
+        let (cgroups, sessions) = (&mut self.cgroups, &self.sessions);
+        let share = |cgroup, seen| cgroups.share(cgroup, seen);
         self.processes
-            .insert_snapshot(found, |cgroup, seen| cgroups.share(cgroup, seen));
+            .insert_snapshot(found, share, &|process| sessions.rejoin(process));
     }
 
     /// A text with the secrets in it masked.
@@ -215,6 +216,8 @@ impl Resolver {
         if let Some(parent) = &parent {
             note_identity(parent, header);
         }
+        // Who forked a sibling may have been evicted, and be in a session.
+        self.known(fork.caller, header.timestamp);
         self.unknown.remove(&fork.child);
         let cgroup = parent.as_ref().map(|parent| parent.cgroup());
         let cgroup = self.cgroup(fork.child, fork.cgroup_id, cgroup);
@@ -240,6 +243,10 @@ impl Resolver {
         let process = self
             .processes
             .exec(header, exec, image, parent, cgroup, &clock);
+        if previous.is_none() {
+            self.sessions.rejoin(&process);
+            process.inherit_session(process.parent.as_deref());
+        }
         let mut event = self.event(EventType::Exec, header, process);
         event.body = Body::Exec {
             syscall_path: String::from_utf8_lossy(exec.string).into_owned(),

@@ -133,11 +133,13 @@ impl ProcessCache {
     }
 
     /// Takes in what /proc showed. Entries that started later than what it shows stay; parents
-    /// come before their children, whatever the order given. `share` makes cgroups shared ones.
+    /// come before their children, whatever the order given. `share` makes cgroups shared ones,
+    /// `rejoin` puts processes back into their sessions before their children inherit these.
     pub fn insert_snapshot(
         &mut self,
         snapshots: Vec<ProcessSnapshot>,
         mut share: impl FnMut(Cgroup, u64) -> Rc<Cgroup>,
+        rejoin: &dyn Fn(&Process),
     ) {
         let mut waiting: HashMap<u32, ProcessSnapshot> = snapshots
             .into_iter()
@@ -154,12 +156,17 @@ impl ProcessCache {
             while let Some(mut snapshot) = line.pop() {
                 let cgroup = std::mem::take(&mut snapshot.cgroup);
                 let cgroup = share(cgroup, snapshot.info.fork_time);
-                self.insert_one(snapshot, cgroup);
+                self.insert_one(snapshot, cgroup, rejoin);
             }
         }
     }
 
-    fn insert_one(&mut self, snapshot: ProcessSnapshot, cgroup: Rc<Cgroup>) {
+    fn insert_one(
+        &mut self,
+        snapshot: ProcessSnapshot,
+        cgroup: Rc<Cgroup>,
+        rejoin: &dyn Fn(&Process),
+    ) {
         let mut info = snapshot.info;
         let known = self.entries.get(&info.pid).map(|entry| &entry.process.info);
         if known.is_some_and(|known| known.start_time / TICK >= info.start_time / TICK) {
@@ -177,6 +184,7 @@ impl ProcessCache {
         info.exec_time = if info.is_exec { info.fork_time } else { 0 };
         self.note_lineage(&info);
         let process = Process::new(info, snapshot.image, parent, snapshot.identity, cgroup);
+        rejoin(&process);
         process.inherit_session(process.parent.as_deref());
         self.insert(Rc::new(process), snapshot.looked);
     }
@@ -235,7 +243,7 @@ impl ProcessCache {
 
     /// Takes in an exec: a new entry replaces that of the process, below it if that had executed
     /// something itself. `parent` is the entry of the process that the record names as parent,
-    /// for a process that is not known.
+    /// for a process that is not known; whose session that one is in is left to the caller.
     pub fn exec(
         &mut self,
         header: &Header,
@@ -282,7 +290,7 @@ impl ProcessCache {
         }
         let image = Rc::new(image);
         let process = Rc::new(Process::new(info, image, parent, header.identity, cgroup));
-        process.inherit_session(previous.as_deref().or(process.parent.as_deref()));
+        process.inherit_session(previous.as_deref());
         self.insert(Rc::clone(&process), 0);
         process
     }

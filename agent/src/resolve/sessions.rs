@@ -1,8 +1,8 @@
 //! Sessions of users: from the messages that any process may send to what its events show.
 //!
 //! A process that sends the first piece of a session is in that session from then on, and so are
-//! its children; nothing takes it out or puts it into another one. Only this process adds pieces,
-//! each once. Everything else that is sent changes a counter and nothing more. The number of
+//! its children; nothing takes it out or puts it into another one, not even its being forgotten by
+//! the process cache and found again in /proc. Only this process adds pieces, each once. Everything else that is sent changes a counter and nothing more. The number of
 //! sessions that are remembered is bounded; a forgotten one stays with its processes.
 
 use std::rc::Rc;
@@ -113,9 +113,11 @@ impl Sessions {
             return Err(Refusal::Operation);
         }
         let chunk = Chunk::parse(message).ok_or(Refusal::Malformed)?;
-        let process = process
-            .filter(|process| same_start(start_time, &process.info))
-            .ok_or(Refusal::UnknownProcess)?;
+        // Without a start the sender may be the next process with the id of one that has ended.
+        let is_sender = |process: &&Process| {
+            same_start(start_time, &process.info) && (start_time != 0 || process.exit_time() == 0)
+        };
+        let process = process.filter(is_sender).ok_or(Refusal::UnknownProcess)?;
         let entry = self.entry(process, &chunk)?;
         if entry.add(&chunk)? == Some(false) {
             self.without_user += 1;
@@ -123,8 +125,17 @@ impl Sessions {
         Ok(())
     }
 
+    /// Makes a process that was read again part of the session that it began.
+    pub fn rejoin(&self, process: &Process) {
+        let owner = identity(process);
+        if let Some(entry) = self.entries.iter().find(|entry| entry.owner == owner) {
+            process.join_session(&entry.session);
+        }
+    }
+
     /// The session that the piece belongs to, of which the process is part now.
     fn entry(&mut self, process: &Process, chunk: &Chunk<'_>) -> Result<&mut Entry, Refusal> {
+        self.rejoin(process);
         let owner = identity(process);
         let place = self.entries.iter().position(|entry| entry.id == chunk.id);
         let place = match (process.user_session(), place) {
@@ -298,6 +309,30 @@ mod tests {
     }
 
     #[test]
+    fn a_process_that_is_read_again_is_in_its_session() {
+        let mut sessions = Sessions::new(4);
+        let (process, again, later) = (one(10), one(10), one(10));
+        sessions.take(Some(&process), 0, &sent(7, JANE)[0]);
+        sessions.take(Some(&again), 0, &sent(8, "{}")[0]);
+        assert_eq!(refused(&sessions), "other_session=1");
+        sessions.rejoin(&later);
+        sessions.rejoin(&one(11));
+        assert_eq!((name(&again), name(&later)), (Some("jane"), Some("jane")));
+        assert_eq!(sessions.size(), (1, 4));
+    }
+
+    #[test]
+    fn the_id_of_a_process_that_has_ended_is_not_enough() {
+        let mut sessions = Sessions::new(4);
+        let process = one(10);
+        process.set_exit_time(1);
+        sessions.take(Some(&process), 0, &sent(7, JANE)[0]);
+        assert_eq!(refused(&sessions), "unknown_process=1");
+        sessions.take(Some(&process), process.info.start_time, &sent(7, JANE)[0]);
+        assert_eq!(name(&process), Some("jane"));
+    }
+
+    #[test]
     fn nobody_else_adds_to_a_session() {
         let mut sessions = Sessions::new(4);
         let all = sent(7, &long(300));
@@ -386,7 +421,8 @@ mod tests {
         sessions.take(Some(&first), 0, &sent(1, JANE)[0]);
         // That of a process that is gone is forgotten before one that is in use.
         for id in 2..10 {
-            sessions.take(Some(&one(20)), 0, &sent(id, JANE)[0]);
+            let gone = one(20 + u32::try_from(id).unwrap());
+            sessions.take(Some(&gone), 0, &sent(id, JANE)[0]);
         }
         assert_eq!(sessions.size(), (2, 2));
         sessions.take(Some(&one(11)), 0, &sent(1, JANE)[0]);

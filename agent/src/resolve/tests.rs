@@ -297,6 +297,35 @@ fn secrets_reach_rules_but_not_readers() {
 }
 
 #[test]
+fn an_eviction_is_no_way_out_of_a_session() {
+    let mut resolver = Resolver::new(Options {
+        process_cache_size: 2,
+        ..Options::default()
+    });
+    let own = std::process::id();
+    let take = |resolver: &mut Resolver, id, pid| {
+        let message = messages(id, SessionKind::Kubernetes, b"{}").next().unwrap();
+        let body = wire::Body::Session(wire::Session {
+            start_time: 0,
+            message: &message,
+        });
+        resolve(resolver, header(Kind::Session, pid), body);
+    };
+    let id = |process: &Process| process.user_session().map(|session| session.id.clone());
+    take(&mut resolver, 0xa1, own);
+    fork(&mut resolver, NOBODY, CHILD);
+    take(&mut resolver, 0xc1, CHILD);
+    // Both are evicted; the one comes back through /proc, the other through its exec.
+    for child in CHILD + 1..CHILD + 4 {
+        fork(&mut resolver, NOBODY, child);
+    }
+    assert!(resolver.processes.get(own).is_none() && resolver.processes.get(CHILD).is_none());
+    take(&mut resolver, 0xb1, own);
+    assert_eq!(id(&resolver.processes.get(own).unwrap()).unwrap(), "a1");
+    assert_eq!(id(&exec(&mut resolver, false).process).unwrap(), "c1");
+}
+
+#[test]
 fn a_message_puts_its_process_into_a_session() {
     let mut resolver = resolver();
     fork(&mut resolver, NOBODY, CHILD);

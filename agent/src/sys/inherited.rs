@@ -2,7 +2,8 @@
 //! the standard library ignores SIGPIPE, and opens `/dev/null` where a standard descriptor is
 //! closed; the C library unblocks the signals that it uses itself.
 //!
-//! A function that runs before the standard library begins remembers all three. Who becomes another program, which must find everything as it was given, calls [`restore`].
+//! A function that runs before the standard library begins remembers all three. Who becomes another
+//! program, which must find everything as it was given, calls [`restore`].
 
 use std::ffi::c_int;
 use std::mem::MaybeUninit;

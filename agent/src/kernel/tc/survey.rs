@@ -28,7 +28,7 @@ const TOTAL_PATIENCE: Duration = Duration::from_secs(12);
 /// Bytes of answers of one namespace, and of all: users may make namespaces and fill them.
 const LONGEST: usize = 2 * LONGEST_DUMP;
 const LONGEST_SURVEY: usize = 4 * LONGEST_DUMP;
-/// Where ip-netns(8) keeps namespaces that no process needs to be in.
+/// Where ip-netns(8) keeps namespaces of the host that no process needs to be in.
 const NAMED: [&str; 2] = ["/run/netns", "/var/run/netns"];
 /// The namespace of this process.
 pub(super) const OWN: &str = "/proc/self/ns/net";
@@ -87,7 +87,7 @@ fn places() -> impl Iterator<Item = (PathBuf, String)> {
 
 /// Those of processes.
 pub(super) fn processes() -> impl Iterator<Item = (PathBuf, String)> {
-    let mut pids: Vec<u32> = entries(host::proc())
+    let mut pids: Vec<u32> = entries(Path::new(host::proc()))
         .filter_map(|path| path.file_name()?.to_str()?.parse().ok())
         .collect();
     pids.sort_unstable();
@@ -97,24 +97,25 @@ pub(super) fn processes() -> impl Iterator<Item = (PathBuf, String)> {
 
 /// Those that have a name.
 pub(super) fn named() -> impl Iterator<Item = (PathBuf, String)> {
-    named_directories().flat_map(entries).map(|path| {
+    let entries = named_directories().flat_map(|directory| entries(&directory));
+    entries.map(|path| {
         let name = path.display().to_string();
         (path, name)
     })
 }
 
 /// The directories of [`NAMED`], which usually are one.
-pub(super) fn named_directories() -> impl Iterator<Item = &'static str> {
-    let identity = |directory: &str| {
+pub(super) fn named_directories() -> impl Iterator<Item = PathBuf> {
+    let identity = |directory: &Path| {
         let found = fs::metadata(directory).ok()?;
         Some((found.dev(), found.ino()))
     };
-    let [first, second] = NAMED;
-    let is_another = identity(first) != identity(second);
+    let [first, second] = NAMED.map(host::file);
+    let is_another = identity(&first) != identity(&second);
     [first].into_iter().chain(is_another.then_some(second))
 }
 
-fn entries(directory: &str) -> impl Iterator<Item = PathBuf> {
+fn entries(directory: &Path) -> impl Iterator<Item = PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries.map(|entry| entry.path())
 }

@@ -116,7 +116,8 @@ impl Bench {
             }
         });
         let snapshots = snapshots.collect();
-        self.0.insert_snapshot(snapshots, |_, _| Rc::default());
+        self.0
+            .insert_snapshot(snapshots, |_, _| Rc::default(), &|_| {});
     }
 
     /// The programs of a process and its ancestors.

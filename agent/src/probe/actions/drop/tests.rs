@@ -215,7 +215,7 @@ fn a_cgroup_without_processes_is_swept() {
         cgroup: Cgroup::default(),
         looked: 1,
     };
-    processes.insert_snapshot(vec![snapshot], |_, _| process.cgroup());
+    processes.insert_snapshot(vec![snapshot], |_, _| process.cgroup(), &|_| {});
     dropper.sweep(&processes, &[]);
     let drops = [50, 60].map(|id| programs.drops_of(Scope::Cgroup(id)));
     assert_eq!((drops, dropper.size()), ([0, 1 << 11], (1, 1)));
