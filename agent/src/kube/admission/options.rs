@@ -157,12 +157,15 @@ fn image(settings: &Settings) -> String {
 /// would keep its pod from starting.
 fn is_image(image: &str) -> bool {
     let (image, digest) = image.split_once('@').unwrap_or((image, "a:0"));
-    let (path, last) = image.rsplit_once('/').unwrap_or(("", image));
+    let (path, last) = image
+        .rsplit_once('/')
+        .map_or((None, image), |(path, last)| (Some(path), last));
     let (name, tag) = last.split_once(':').unwrap_or((last, "0"));
     // Without one of these the first part is a directory of the usual registry.
     let is_host = |part: &str| part == "localhost" || part.contains(['.', ':']);
-    let (host, directories) = match path.split_once('/').unwrap_or((path, "")) {
-        (first, rest) if is_host(first) => (first, rest),
+    let (host, directories) = match path.map(|path| path.split_once('/').ok_or(path)) {
+        Some(Ok((first, rest))) if is_host(first) => (first, Some(rest)),
+        Some(Err(first)) if is_host(first) => (first, None),
         _ => ("localhost", path),
     };
     let (host, port) = host.split_once(':').unwrap_or((host, "0"));
@@ -185,7 +188,7 @@ fn is_image(image: &str) -> bool {
         && plain(host, b".-")
         && !port.is_empty()
         && port.bytes().all(|byte| byte.is_ascii_digit())
-        && (directories.is_empty() || directories.split('/').all(is_part))
+        && directories.is_none_or(|path| path.split('/').all(is_part))
         && is_part(name)
         && !tag.is_empty()
         && !tag.starts_with(['.', '-'])
