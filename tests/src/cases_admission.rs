@@ -12,6 +12,7 @@ use serde_json::{json, Value};
 
 use crate::certificates::{Certificate, Certificates};
 use crate::finished::finish;
+use crate::kube_api::Cluster;
 use crate::report::{ensure, Failure, Outcome, Report};
 use crate::scratch::{self, patience, wait_for};
 use crate::webhook::{exec_review, launch, pod, pod_review, set, Webhook};
@@ -25,6 +26,7 @@ const PLACES: usize = 512;
 pub(crate) fn run(report: &mut Report) {
     report.case("admission_pods", pods);
     report.case("admission_commands", commands);
+    report.case("admission_commands_of_a_cluster", commands_of_a_cluster);
     report.case("admission_doubt", doubt);
     report.case("admission_versions_of_tls", versions_of_tls);
     report.case("admission_switch", switch);
@@ -76,7 +78,7 @@ fn pods() -> Outcome {
         for (name, change) in shapes {
             let mut before = pod();
             change(&mut before);
-            let after = webhook.after(&pod_review(version, &before))?;
+            let after = webhook.after(POD, &pod_review(version, &before))?;
             let init = &after["spec"]["initContainers"][0];
             let containers = after["spec"]["containers"].as_array();
             let mounted = containers.into_iter().flatten().all(|container| {
@@ -113,6 +115,50 @@ fn commands() -> Outcome {
     let metrics = webhook.metrics()?;
     let expected = "{webhook=\"cws_exec_instrumentation\",reason=\"nil_command\"} 2\n";
     ensure(metrics.contains(expected), || metrics.clone())
+}
+
+/// The webhook, its process and an API server together: the helper arrives, and the command that
+/// comes out begins with it.
+fn commands_of_a_cluster() -> Outcome {
+    let cluster = Cluster::start()?;
+    let (mut launch, port) = launch()?;
+    for (name, value) in cluster.environment() {
+        launch = launch.env(name, &value);
+    }
+    let launch = set(launch, SWITCH, "true");
+    let launch = set(launch, "CWS_INSTRUMENTATION_MODE", "remote_copy");
+    let launch = set(launch, "CWS_INSTRUMENTATION_TIMEOUT", "30s");
+    let launch = launch.env("DD_CLUSTER_AGENT_SERVICE_ACCOUNT_NAME", "hook");
+    let webhook = Webhook::of(launch, port, None)?;
+    let mut review = exec_review(&json!(["sh", "-c", "echo é🦀"]));
+    let after = webhook.after(COMMAND, &review)?;
+    let helper = "/tmp/cws-instrumentation";
+    let data = "{\"username\":\"jane\",\"groups\":[\"dev\"]}";
+    let expected = json!([
+        helper,
+        "inject",
+        "--session-type",
+        "k8s",
+        "--data",
+        data,
+        "--",
+        "sh",
+        "-c",
+        "echo é🦀",
+    ]);
+    ensure(after["command"] == expected, || {
+        format!("{after}: {}", webhook.agent.log())
+    })?;
+    ensure(cluster.in_container(helper).exists(), || {
+        format!("{:?}", cluster.commands("web-x2x7q"))
+    })?;
+    // The webhook's own commands change nothing.
+    let own = "system:serviceaccount:agents:hook";
+    review["request"]["userInfo"] = json!({ "username": own });
+    let answer = webhook.review(COMMAND, review.to_string().as_bytes())?;
+    ensure(answer["response"].get("patch").is_none(), || {
+        answer.to_string()
+    })
 }
 
 /// Whatever is posted is allowed; what is no request of this webhook is told so.

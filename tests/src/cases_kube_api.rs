@@ -18,6 +18,10 @@ const TMP: Option<&str> = Some("/tmp");
 const READY: &str = "Ready /tmp/cws-instrumentation";
 const HEALTH: &str = "/tmp/cws-instrumentation health";
 const TAR: &str = "tar -xmf - -C /tmp";
+const MOVE: &str = "mv -f /tmp/.cws-instrumentation.# /tmp/cws-instrumentation";
+const REMOVE: &str = "rm -f /tmp/.cws-instrumentation.#";
+/// The commands of a copy.
+const COPY: [&str; 3] = [TAR, MOVE, HEALTH];
 
 /// A pod where something goes wrong.
 struct Trouble {
@@ -75,6 +79,7 @@ const TROUBLE: &[Trouble] = &[
     late("exec-hangs", "CopyFailed"),
     late("exec-pings", "CopyFailed"),
     trouble("no-tar", "CopyFailed", ""),
+    trouble("no-mv", "CopyFailed", "mv failed"),
     trouble("dead", "CopyFailed", "the helper failed"),
 ];
 
@@ -147,22 +152,38 @@ fn take_helper(cluster: &Cluster) -> Outcome {
 
 fn expect_commands(cluster: &Cluster, pod: &str, expected: &[&str]) -> Outcome {
     let commands = cluster.commands(pod);
-    ensure(commands == expected, || format!("{pod}: {commands:?}"))
+    let plain: Vec<String> = commands.iter().map(|line| without_number(line)).collect();
+    ensure(plain == expected, || format!("{pod}: {commands:?}"))
+}
+
+/// A command with # for the random number of a hidden name.
+fn without_number(line: &str) -> String {
+    const BEFORE: &str = ".cws-instrumentation.";
+    let Some((start, rest)) = line.split_once(BEFORE) else {
+        return line.to_owned();
+    };
+    let end = rest.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+    match rest.len() - end.len() {
+        16 => format!("{start}{BEFORE}#{end}"),
+        _ => line.to_owned(),
+    }
 }
 
 fn copy() -> Outcome {
     let cluster = Cluster::start()?;
     let mut asker = cluster.asker()?;
     copy_into(&mut asker, "web-0")?;
-    // The second session finds it there.
+    // What lies there is replaced, whatever it says of itself: it may be somebody else's.
+    let path = cluster.in_container("/tmp/cws-instrumentation");
+    fs::write(&path, "#!/bin/sh\nexit 0\n")?;
     copy_into(&mut asker, "web-0")?;
-    expect_commands(&cluster, "web-0", &[HEALTH, TAR, HEALTH, HEALTH])?;
+    expect_commands(&cluster, "web-0", &[COPY, COPY].concat())?;
     take_helper(&cluster)?;
-    // Something that does not run is replaced.
-    fs::write(cluster.in_container("/tmp/cws-instrumentation"), "half")?;
-    copy_into(&mut asker, "web-1")?;
-    expect_commands(&cluster, "web-1", &[HEALTH, TAR, HEALTH])?;
-    take_helper(&cluster)?;
+    let said = asker.ask("no-mv", TMP, patience(SECONDS))?;
+    expect(&said, "Skip CopyFailed", "mv failed")?;
+    expect_commands(&cluster, "no-mv", &[TAR, MOVE, REMOVE])?;
+    let left = fs::read_dir(cluster.in_container("/tmp"))?.count();
+    ensure(left == 0, || format!("{left} files are left"))?;
     let said = asker.ask("web-2", Some("/nowhere"), patience(SECONDS))?;
     expect(&said, "Skip CopyFailed", "")?;
     let said = asker.ask("web-3", Some("../tmp"), patience(SECONDS))?;
@@ -176,9 +197,14 @@ fn copy_without_end() -> Outcome {
     let mut asker = cluster.asker()?;
     copy_into(&mut asker, "old")?;
     let commands = cluster.commands("old");
-    ensure(commands.starts_with(&[HEALTH.into(), TAR.into()]), || {
-        format!("{commands:?}")
-    })?;
+    let hidden_health = commands.get(1).map(|line| without_number(line));
+    let expected = "/tmp/.cws-instrumentation.# health";
+    ensure(
+        commands.first().is_some_and(|line| line == TAR)
+            && hidden_health.as_deref() == Some(expected)
+            && commands.last().is_some_and(|line| line == HEALTH),
+        || format!("{commands:?}"),
+    )?;
     take_helper(&cluster)
 }
 
@@ -187,7 +213,7 @@ fn copy_in_pieces() -> Outcome {
     let mut asker = cluster.asker()?;
     for pod in ["fragments", "chunks"] {
         copy_into(&mut asker, pod)?;
-        expect_commands(&cluster, pod, &[HEALTH, TAR, HEALTH])?;
+        expect_commands(&cluster, pod, &COPY)?;
         take_helper(&cluster)?;
     }
     Ok(())

@@ -123,16 +123,24 @@ impl Cluster {
         own.map(|(_, command)| command.to_owned()).collect()
     }
 
+    /// What a pod finds in its environment.
+    pub(crate) fn environment(&self) -> [(&'static str, String); 4] {
+        let path = |name: &str| self.base.join(name).to_string_lossy().into_owned();
+        [
+            ("KUBERNETES_SERVICE_HOST", self.host.to_owned()),
+            ("KUBERNETES_SERVICE_PORT", self.port.to_string()),
+            ("SECURITY_AGENT_SERVICE_ACCOUNT", path("account")),
+            ("SECURITY_AGENT_HELPERS", path("helpers")),
+        ]
+    }
+
     /// Starts the process that asks.
     pub(crate) fn asker(&self) -> Result<Asker, Failure> {
         let (ours, theirs) = UnixStream::pair()?;
         let child = Command::new(scratch::agent_binary())
             .arg("kube-worker")
             .env_clear()
-            .env("KUBERNETES_SERVICE_HOST", self.host)
-            .env("KUBERNETES_SERVICE_PORT", self.port.to_string())
-            .env("SECURITY_AGENT_SERVICE_ACCOUNT", self.base.join("account"))
-            .env("SECURITY_AGENT_HELPERS", self.base.join("helpers"))
+            .envs(self.environment())
             .stdin(Stdio::from(OwnedFd::from(theirs.try_clone()?)))
             .stdout(Stdio::from(OwnedFd::from(theirs)))
             .stderr(Stdio::null())

@@ -22,10 +22,15 @@ pub fn main(arguments: &Arguments) -> Exit {
     if arguments.has(&PRINT_CA_BUNDLE) {
         return print_ca_bundle(arguments);
     }
-    let Some(settings) = settings::of_daemon(arguments, ROLE, false) else {
+    // The loop reads it again, and must not wait for the program that knows secrets.
+    let request = Request {
+        keeps_handles: true,
+        ..settings::request(arguments)
+    };
+    let Some(settings) = settings::of_daemon_by(&request, arguments, ROLE) else {
         return Exit::Failure;
     };
-    match serve(&settings, settings::request(arguments)) {
+    match serve(&settings, request) {
         Ok(()) => Exit::Success,
         Err(error) => {
             log::error!("{error}");

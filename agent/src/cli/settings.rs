@@ -53,10 +53,20 @@ pub fn of_daemon(
     role: &'static str,
     enabled_by_default: bool,
 ) -> Option<Settings> {
-    let settings = Settings::load(&Request {
+    let request = Request {
         enabled_by_default,
         ..request(arguments)
-    });
+    };
+    of_daemon_by(&request, arguments, role)
+}
+
+/// The same for a request that differs in more.
+pub fn of_daemon_by(
+    request: &Request,
+    arguments: &Arguments,
+    role: &'static str,
+) -> Option<Settings> {
+    let settings = Settings::load(request);
     logger::start(role, &logger::Options::new(&settings, role));
     // The supervisor has read the same configuration and said the same already.
     if arguments.value(&SUPERVISOR).is_none() {

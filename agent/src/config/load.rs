@@ -32,6 +32,9 @@ pub struct Request {
     pub sysprobe_config: Option<PathBuf>,
     /// What `runtime_security_config.enabled` is when nobody says anything.
     pub enabled_by_default: bool,
+    /// Whether `ENC[handle]`s stay as they are: for a role that needs no secret and cannot wait for
+    /// the program that knows them.
+    pub keeps_handles: bool,
     /// The variables of the environment that begin with `DD_`, and those of the system that keys
     /// fall back on; empty ones count as unset.
     pub environment: BTreeMap<String, String>,
@@ -71,7 +74,9 @@ impl Settings {
         }
         settings.resolve_enabled(&layers, &request.environment);
         settings.judge_classifiers();
-        settings.resolve_secrets();
+        if !request.keeps_handles {
+            settings.resolve_secrets();
+        }
         settings.collect_secrets();
         settings
     }

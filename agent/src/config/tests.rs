@@ -28,6 +28,7 @@ impl Files {
         cfgpaths.extend(named("datadog.yaml"));
         cfgpaths.extend(named("security-agent.yaml"));
         Settings::load(&Request {
+            keeps_handles: false,
             cfgpaths,
             sysprobe_config: Some(named("system-probe.yaml").unwrap_or(empty)),
             enabled_by_default: false,

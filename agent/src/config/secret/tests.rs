@@ -30,6 +30,10 @@ impl Backend {
     }
 
     fn load(&self, file: &str, environment: &[(&str, &str)]) -> Settings {
+        self.load_with(file, environment, false)
+    }
+
+    fn load_with(&self, file: &str, environment: &[(&str, &str)], keeps_handles: bool) -> Settings {
         let command = self.0.join("backend");
         let text = format!("secret_backend_command: {}\n{file}", command.display());
         let (path, empty) = (self.0.join("datadog.yaml"), self.0.join("empty.yaml"));
@@ -42,6 +46,7 @@ impl Backend {
             environment: environment
                 .map(|(name, value)| (name.to_string(), value.to_string()))
                 .collect(),
+            keeps_handles,
             ..Request::default()
         })
     }
@@ -56,6 +61,15 @@ impl Drop for Backend {
 /// Keeps what it was asked and how often, then answers.
 const GOOD: &str = r#"cat >> "$(dirname "$0")/asked"; echo >> "$(dirname "$0")/asked"
 printf '%s\n' '{"key":{"value":"0123456789abcdef\n","error":null},"tag":{"value":"team:hidden-team"},"more":{"value":"fedcba9876543210","error":""},"extra":{"value":"x"}}'"#;
+
+#[test]
+fn nobody_is_asked_where_handles_are_kept() {
+    let backend = Backend::new("kept", "700", GOOD);
+    let settings = backend.load_with("api_key: ENC[key]\n", &[], true);
+    assert_eq!(settings.errors(), Vec::<String>::new());
+    assert_eq!(settings.text(&keys::API_KEY), "ENC[key]");
+    assert!(!backend.0.join("asked").exists());
+}
 
 #[test]
 fn one_run_gives_the_secrets_of_texts_lists_and_objects() {

@@ -93,13 +93,15 @@ impl Clients {
     }
 
     /// Lets the oldest one leave that is not owed an answer: one between two requests if there is,
-    /// otherwise one that has not said what it wants.
+    /// otherwise one that has not said what it wants, otherwise one that is slow to say or to read.
     pub(super) fn replace(&mut self, metrics: &mut Metrics) -> bool {
         let rank = |phase| match phase {
             Phase::Idle => Some(0),
             Phase::Lingering => Some(1),
             Phase::Handshake | Phase::Head => Some(2),
-            Phase::Body | Phase::Waiting | Phase::Answer(_) => None,
+            // API servers are soon done with these, so that the oldest is none of them.
+            Phase::Body | Phase::Answer(_) => Some(3),
+            Phase::Waiting => None,
         };
         let candidates = self.places.iter_mut().filter_map(|place| {
             let (_, connection) = place.as_ref()?;
@@ -158,13 +160,17 @@ impl Clients {
                 *place = None;
             }
         }
-        let held: usize = self.iter().map(Connection::held).sum();
-        if held > MAX_HELD {
+        self.shed(MAX_HELD, metrics, now);
+    }
+
+    fn shed(&mut self, limit: usize, metrics: &mut Metrics, now: Instant) {
+        while self.iter().map(Connection::held).sum::<usize>() > limit {
             let reading = self.iter_mut().filter(|one| one.phase().0 == Phase::Body);
-            if let Some(most) = reading.max_by_key(|one| one.held()) {
-                metrics.refuse();
-                most.refuse(UNAVAILABLE, now);
-            }
+            let Some(most) = reading.max_by_key(|one| one.held()) else {
+                return;
+            };
+            metrics.refuse();
+            most.refuse(UNAVAILABLE, now);
         }
     }
 
@@ -191,3 +197,7 @@ impl Clients {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "clients/tests.rs"]
+mod tests;

@@ -24,6 +24,9 @@ const BODY: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(10);
 /// How long nothing may be asked; API servers close what they do not use before.
 const IDLE: Duration = Duration::from_secs(120);
+/// How long a client may have been waiting for an answer before its first request began: it counts
+/// from before it connected.
+const CONNECTING: Duration = Duration::from_millis(500);
 /// How long a client that was refused may go on sending before it is cut off.
 const LINGER: Duration = Duration::from_secs(1);
 /// Times that a socket is read in one turn; then others have theirs.
@@ -57,6 +60,8 @@ pub(super) enum Turn {
     Nothing,
     /// A request that is to be answered.
     Asked(Request),
+    /// A request that was refused.
+    Refused,
     /// It is over.
     Closed,
 }
@@ -148,6 +153,7 @@ impl Connection {
 
     /// Tells it to go away, whatever it was sending.
     pub(super) fn refuse(&mut self, status: u16, now: Instant) {
+        self.reader = Reader::default();
         self.queue(status, ("text/plain", ""), false, now);
     }
 
@@ -232,8 +238,17 @@ impl Connection {
             if self.phase == Phase::Handshake && !self.tls.is_handshaking() {
                 self.enter(Phase::Head, now);
             }
-            if !self.decrypt()? {
-                return Ok(Turn::Closed);
+            let is_first = self.phase == Phase::Head && self.reader.is_empty();
+            let is_open = self.decrypt()?;
+            if is_first && !self.reader.is_empty() {
+                let earliest = now.checked_sub(CONNECTING).unwrap_or(now);
+                self.asked = self.asked.max(earliest);
+            }
+            if !is_open {
+                // The end may have come with a request, which is answered.
+                let turn = self.next_request(now);
+                self.keep_alive = false;
+                return Ok(turn.unwrap_or(Turn::Closed));
             }
         }
         self.is_ready = true;
@@ -280,7 +295,7 @@ impl Connection {
             }
             Progress::Refused(status) => {
                 self.refuse(status, now);
-                Some(Turn::Nothing)
+                Some(Turn::Refused)
             }
         }
     }

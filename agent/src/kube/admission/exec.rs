@@ -12,6 +12,11 @@ use crate::event::session::{SessionKind, UserInfo};
 use crate::kube::job::Job;
 use crate::kube::reason::Reason;
 
+/// Bytes of the name of an object.
+const LONGEST_NAME: usize = 253;
+/// Words of a command that is changed, and their bytes: it is held until its container is ready.
+const LONGEST_COMMAND: (usize, usize) = (1024, 128 << 10);
+
 /// A command that is to be run through the helper.
 #[derive(Debug)]
 pub struct Session {
@@ -54,7 +59,9 @@ pub(super) fn prepare(request: &Value, options: &Options) -> Result<(Job, Sessio
     let (namespace, pod) = (text(request, "namespace"), text(request, "name"));
     let user = request.get("userInfo").filter(|user| user.is_object());
     let user = user.ok_or(Reason::NilInput)?;
-    if namespace.is_empty() || pod.is_empty() {
+    let container = text(object, "container");
+    let is_long = |name: &&str| name.len() > LONGEST_NAME;
+    if namespace.is_empty() || pod.is_empty() || [namespace, pod, container].iter().any(is_long) {
         return Err(Reason::NilInput);
     }
     let command = command_of(object)?;
@@ -77,7 +84,7 @@ pub(super) fn prepare(request: &Value, options: &Options) -> Result<(Job, Sessio
     let job = Job {
         namespace: namespace.to_owned(),
         pod: pod.to_owned(),
-        container: text(object, "container").to_owned(),
+        container: container.to_owned(),
         mode,
         mutate_unlabelled: options.mutate_unlabelled,
         timeout: options.timeout,
@@ -92,6 +99,10 @@ fn command_of(object: &Value) -> Result<Vec<String>, Reason> {
         Some(Value::Array(words)) => words,
         Some(_) => return Err(Reason::NilInput),
     };
+    let bytes: usize = words.iter().flat_map(Value::as_str).map(str::len).sum();
+    if words.len() > LONGEST_COMMAND.0 || bytes > LONGEST_COMMAND.1 {
+        return Err(Reason::NotNeeded);
+    }
     let words = words.iter().map(|word| word.as_str().map(str::to_owned));
     words.collect::<Option<Vec<_>>>().ok_or(Reason::NilInput)
 }
@@ -104,7 +115,7 @@ fn own_session(username: &str, command: &[String], options: &Options) -> Option<
     }
     let helper = options.helper().unwrap_or_default();
     Some(match command {
-        [program, ..] if program == "tar" => Reason::OwnCopy,
+        [program, ..] if ["tar", "mv", "rm"].contains(&program.as_str()) => Reason::OwnCopy,
         [program, word, ..] if *program == helper && word == "health" => Reason::OwnHealth,
         _ => Reason::ServiceAccount,
     })

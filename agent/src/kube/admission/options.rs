@@ -153,10 +153,51 @@ fn image(settings: &Settings) -> String {
     image
 }
 
-/// Whether a container could have this image; a wrong name would keep its pod from starting.
+/// Whether a container could have this image, `host:port/path:tag@algorithm:hex`; a wrong name
+/// would keep its pod from starting.
 fn is_image(image: &str) -> bool {
-    let fits = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
-    image.starts_with(|c: char| c.is_ascii_alphanumeric()) && image.chars().all(fits)
+    let (image, digest) = image.split_once('@').unwrap_or((image, "a:0"));
+    let (path, last) = image
+        .rsplit_once('/')
+        .map_or((None, image), |(path, last)| (Some(path), last));
+    let (name, tag) = last.split_once(':').unwrap_or((last, "0"));
+    // Without one of these the first part is a directory of the usual registry.
+    let is_host = |part: &str| part == "localhost" || part.contains(['.', ':']);
+    let (host, directories) = match path.map(|path| path.split_once('/').ok_or(path)) {
+        Some(Ok((first, rest))) if is_host(first) => (first, Some(rest)),
+        Some(Err(first)) if is_host(first) => (first, None),
+        _ => ("localhost", path),
+    };
+    let (host, port) = host.split_once(':').unwrap_or((host, "0"));
+    let (algorithm, digits) = digest.split_once(':').unwrap_or_default();
+    let begins_and_ends = |text: &str| {
+        let ends = [text.bytes().next(), text.bytes().next_back()];
+        ends.map(|end| end.is_some_and(|byte| byte.is_ascii_alphanumeric())) == [true; 2]
+    };
+    let plain = |text: &str, more: &[u8]| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
+    };
+    let is_part = |part: &str| {
+        begins_and_ends(part)
+            && plain(part, b"._-")
+            && !part.contains("..")
+            && !part.bytes().any(|byte| byte.is_ascii_uppercase())
+    };
+    begins_and_ends(host)
+        && plain(host, b".-")
+        && !port.is_empty()
+        && port.bytes().all(|byte| byte.is_ascii_digit())
+        && directories.is_none_or(|path| path.split('/').all(is_part))
+        && is_part(name)
+        && !tag.is_empty()
+        && !tag.starts_with(['.', '-'])
+        && tag.len() <= 128
+        && plain(tag, b"._-")
+        && begins_and_ends(algorithm)
+        && plain(algorithm, b"+._-")
+        && !digits.is_empty()
+        && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn is_directory(directory: &str) -> bool {
@@ -245,14 +286,31 @@ mod tests {
         let cases: &[(&'static keys::Key, &str, &str)] = &[
             (&keys::ADMISSION_ENABLED, "false", "enabled is not true"),
             (&keys::ADMISSION_IMAGE_NAME, "", "image_name is empty"),
-            (&keys::ADMISSION_IMAGE_NAME, "a b", "no name of an image"),
-            (&keys::ADMISSION_IMAGE_TAG, "${TAG}", "no name of an image"),
             (&keys::ADMISSION_MODE, "magic", "mode is unknown"),
         ];
         assert_eq!(with(&[]).0.off, None);
         for (key, text, expected) in cases {
             let off = with(&[(key, text)]).0.off.unwrap();
             assert!(off.contains(expected), "{off}");
+        }
+        for (key, text) in [
+            (&keys::ADMISSION_IMAGE_NAME, "a b"),
+            (&keys::ADMISSION_IMAGE_NAME, "Agent"),
+            (&keys::ADMISSION_IMAGE_NAME, "a//b"),
+            (&keys::ADMISSION_IMAGE_NAME, "/a"),
+            (&keys::ADMISSION_IMAGE_NAME, "a/"),
+            (&keys::ADMISSION_IMAGE_NAME, "x:1"),
+            (&keys::ADMISSION_IMAGE_NAME, "x@sha256:0"),
+            (&keys::ADMISSION_IMAGE_TAG, "${TAG}"),
+            (&keys::ADMISSION_IMAGE_TAG, "sha256:xyz"),
+            (&keys::ADMISSION_IMAGE_TAG, "-1"),
+            (&keys::ADMISSION_CONTAINER_REGISTRY, "https://reg.example"),
+            (&keys::ADMISSION_CONTAINER_REGISTRY, "reg.example/Agents"),
+            (&keys::ADMISSION_CONTAINER_REGISTRY, "reg.example:x"),
+            (&keys::ADMISSION_CONTAINER_REGISTRY, "reg.example//a"),
+        ] {
+            let off = with(&[(key, text)]).0.off.unwrap_or_default();
+            assert!(off.contains("no name of an image"), "{text}: {off}");
         }
         let copy: (&'static keys::Key, &str) = (&keys::ADMISSION_MODE, "remote_copy");
         assert_eq!(with(&[copy]).0.off, None);
@@ -289,6 +347,11 @@ mod tests {
                 "reg.example/dd/cws-instrumentation:1",
             ),
             ("other:5000/", "1", "other:5000/cws-instrumentation:1"),
+            (
+                "Reg.example:5000/a/b-c",
+                "1.2_x",
+                "Reg.example:5000/a/b-c/cws-instrumentation:1.2_x",
+            ),
             ("r", digest, "r/cws-instrumentation@sha256:0123456789abcdef"),
             ("", "", "cws-instrumentation"),
         ] {

@@ -27,6 +27,10 @@ const SYSTEM_LABEL: &str = "kubernetes.io/os";
 const INIT_CONTAINER: &str = "cws-instrumentation";
 /// A user for an init container that must not run as root, whose pod names none.
 const ANY_USER: u32 = 65_532;
+/// Resources of the first container that the init container takes over where none are configured:
+/// quotas of the namespace may demand them, and the pod's class of service stays what it was. A pod
+/// needs the most that any init container asks for, so that this adds nothing.
+const COPIED_RESOURCES: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 /// What an init container takes over from the pod's first container, because policies of the
 /// cluster that let that one pass are to let this one pass, too.
 const SECURITY_FIELDS: [&str; 4] = ["runAsNonRoot", "runAsUser", "runAsGroup", "seccompProfile"];
@@ -132,8 +136,12 @@ impl<'a> Pod<'a> {
         }
         for (path, container) in &self.containers {
             let mounts = list_of(container, "volumeMounts")?;
-            if has(mounts, "name", VOLUME) || has(mounts, "mountPath", MOUNT) {
-                continue;
+            let is_there = |mount: &&Value| text(mount, "mountPath").trim_end_matches('/') == MOUNT;
+            match mounts.iter().find(is_there) {
+                None => {}
+                Some(mount) if text(mount, "name") == VOLUME => continue,
+                // It is the container's own, and commands would not find the helper there.
+                Some(_) => return Err(Reason::PodNotInstrumented),
             }
             // Only who copies the helper there has to write.
             let mount = match with_init_container {
@@ -174,14 +182,36 @@ impl<'a> Pod<'a> {
             "volumeMounts": [{ "name": VOLUME, "mountPath": MOUNT }],
             "securityContext": self.security_context(),
         });
-        if let (Some(fields), false) = (container.as_object_mut(), options.resources.is_null()) {
-            fields.insert("resources".to_owned(), options.resources.clone());
+        let resources = self.resources(&options.resources);
+        if let (Some(fields), false) = (container.as_object_mut(), resources.is_empty()) {
+            fields.insert("resources".to_owned(), resources.into());
         }
         operations.push(match present.is_empty() {
             true => add("/spec/initContainers".to_owned(), json!([container])),
             false => add("/spec/initContainers/0".to_owned(), container),
         });
         Ok(())
+    }
+
+    /// Those that are configured, and of the others those of the first container.
+    fn resources(&self, configured: &Value) -> Map<String, Value> {
+        let first = self.spec.pointer("/containers/0/resources");
+        let mut resources = Map::new();
+        for list in ["requests", "limits"] {
+            let of = |resources: &'a Value| resources.get(list).and_then(Value::as_object);
+            let mut amounts = configured.get(list).and_then(Value::as_object).cloned();
+            for name in COPIED_RESOURCES {
+                let amount = first.and_then(of).and_then(|amounts| amounts.get(name));
+                if let Some(amount) = amount.filter(|amount| !amount.is_null()) {
+                    let amounts = amounts.get_or_insert_default();
+                    amounts.entry(name).or_insert_with(|| amount.clone());
+                }
+            }
+            if let Some(amounts) = amounts {
+                resources.insert(list.to_owned(), amounts.into());
+            }
+        }
+        resources
     }
 
     /// The narrowest one, so that no policy of the cluster refuses the pod for it.

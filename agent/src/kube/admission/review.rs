@@ -15,6 +15,8 @@ use crate::kube::reason::Reason;
 const KIND: &str = "AdmissionReview";
 const PRESENT_VERSION: &str = "admission.k8s.io/v1";
 const VERSIONS: [&str; 2] = [PRESENT_VERSION, "admission.k8s.io/v1beta1"];
+/// Objects in a body at most: each takes a hundred times the memory of its two braces.
+const MOST_OBJECTS: usize = 65_536;
 /// Characters of a uid at most; real ones have 36.
 const LONGEST_UID: usize = 256;
 
@@ -63,7 +65,11 @@ pub struct Review {
 impl Review {
     /// Reads a body; what is no review has at least the uid that can be found in it.
     pub fn read(body: &[u8]) -> Review {
-        let mut value: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+        let objects = body.iter().filter(|byte| **byte == b'{').count();
+        let mut value: Value = match objects > MOST_OBJECTS {
+            true => Value::Null,
+            false => serde_json::from_slice(body).unwrap_or(Value::Null),
+        };
         let api_version = text(&value, "apiVersion");
         let is_known = VERSIONS.contains(&api_version) && text(&value, "kind") == KIND;
         let api_version = match api_version {
@@ -194,6 +200,20 @@ mod tests {
                 "response": { "uid": uid, "allowed": true },
             });
             assert_eq!(answer, expected, "{}", String::from_utf8_lossy(body));
+        }
+    }
+
+    #[test]
+    fn bodies_of_very_many_objects_are_garbage() {
+        for (count, expected) in [(10, false), (MOST_OBJECTS, true)] {
+            let objects = vec!["{}"; count].join(",");
+            let body = format!(
+                r#"{{"apiVersion":"{PRESENT_VERSION}","kind":"{KIND}",
+                "request":{{"uid":"a-1","object":[{objects}]}}}}"#
+            );
+            let review = Review::read(body.as_bytes());
+            assert_eq!(review.request().is_null(), expected, "{count}");
+            assert_eq!(answer(body.as_bytes())["response"]["uid"], "a-1");
         }
     }
 

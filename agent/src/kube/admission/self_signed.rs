@@ -19,6 +19,8 @@ use crate::sys::files::read_limited;
 pub(super) const FILE: &str = "admission-controller.pem";
 /// Bytes of it that are read.
 const MAX_FILE: usize = 64 << 10;
+/// How it ends.
+const LAST_LINE: &str = "-----END PRIVATE KEY-----";
 /// How long before its end another one is made.
 const RENEWED: Duration = Duration::from_secs(30 * 86_400);
 
@@ -41,9 +43,7 @@ pub(super) fn obtain(run_path: &Path, names: &[String], now: SystemTime) -> Resu
         let until = lines.next().and_then(|line| line.strip_prefix("until "));
         let until = until.and_then(|text| text.parse().ok()).unwrap_or(0);
         let is_good = Duration::from_secs(until) > since_epoch(now) + RENEWED;
-        let is_whole = lines
-            .next_back()
-            .is_some_and(|line| line.starts_with("-----END"));
+        let is_whole = lines.next_back().is_some_and(|line| line == LAST_LINE);
         if is_for_names && is_good && is_whole {
             return Ok(text);
         }
@@ -117,9 +117,11 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o600);
-        fs::write(&path, &other[..other.len() - 10]).unwrap();
+        let truncated = &other[..other.len() - 10];
+        fs::write(&path, truncated).unwrap();
         let again = obtain(&base, &names_of("b"), now).unwrap();
-        assert_ne!(again, other);
+        assert_ne!(again, truncated);
+        assert!(again.trim_ascii_end().ends_with(LAST_LINE.as_bytes()));
         fs::remove_dir_all(&base).unwrap();
     }
 

@@ -146,18 +146,20 @@ impl Server {
             match self.clients.get(client).map(|one| one.turn(now)) {
                 Some(Turn::Asked(request)) => self.serve(client, request, now),
                 Some(Turn::Closed) => self.clients.close(client, &mut self.metrics),
+                Some(Turn::Refused) => self.metrics.refuse(),
                 Some(Turn::Nothing) | None => {}
             }
+        }
+        // Whoever prepares gives up at the same time, and would call that a failure.
+        let late = self.waiting.extract_if(.., |one| one.deadline <= now);
+        for waiting in late.collect::<Vec<_>>() {
+            self.leave(waiting, Decision::Late, now);
         }
         for (ticket, outcome) in self.prepare.turn(now) {
             let found = self.waiting.iter().position(|one| one.ticket == ticket);
             if let Some(waiting) = found.map(|place| self.waiting.swap_remove(place)) {
                 self.go_on(waiting, outcome, now);
             }
-        }
-        let late = self.waiting.extract_if(.., |one| one.deadline <= now);
-        for waiting in late.collect::<Vec<_>>() {
-            self.leave(waiting, Decision::Late, now);
         }
         self.clients.expire(&mut self.metrics, now);
         self.end

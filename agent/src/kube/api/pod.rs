@@ -18,6 +18,10 @@ const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 const ARCHITECTURE: &str = "kubernetes.io/arch";
 /// Where the helper's volume is mounted.
 pub const VOLUME: &str = "/datadog-cws-instrumentation";
+/// The name of that volume.
+const VOLUME_NAME: &str = "datadog-cws-instrumentation";
+/// The init container that leaves the helper in it.
+const INIT_CONTAINER: &str = "cws-instrumentation";
 
 /// Where a session runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +62,13 @@ pub fn judge(pod: &Value, job: &Job) -> Result<Target, Reason> {
         Mode::InitContainer => true,
         Mode::RemoteCopy { mount_volume, .. } => *mount_volume,
     };
-    if needs_volume && (metadata["annotations"][STATUS] != "ready" || !has_volume(container)) {
+    let has_helper = match &job.mode {
+        // The same volume stays empty in pods that were made for copies.
+        Mode::InitContainer => has_init_container(pod),
+        Mode::RemoteCopy { .. } => true,
+    };
+    let is_ready = metadata["annotations"][STATUS] == "ready" && has_volume(container);
+    if needs_volume && !(is_ready && has_helper) {
         return Err(Reason::PodNotInstrumented);
     }
     if !needs_volume && container["securityContext"]["readOnlyRootFilesystem"] == true {
@@ -86,14 +96,23 @@ fn container<'a>(pod: &'a Value, name: &str) -> Option<&'a Value> {
         .find(|one| one["name"] == *name && !name.is_empty())
 }
 
-/// Whether the helper's volume is in a container. It is not in one that came later for debugging,
-/// whatever the pod's annotation says.
+fn has_init_container(pod: &Value) -> bool {
+    let present = pod["spec"]["initContainers"].as_array();
+    let mut present = present.into_iter().flatten();
+    present.any(|one| one["name"] == INIT_CONTAINER)
+}
+
+/// Whether the helper's volume, and all of it, is in a container. It is not in one that came later
+/// for debugging, whatever the pod's annotation says.
 fn has_volume(container: &Value) -> bool {
     let mounts = container["volumeMounts"].as_array();
     let mut mounts = mounts.into_iter().flatten();
     mounts.any(|mount| {
         let path = mount["mountPath"].as_str().unwrap_or("");
-        path.trim_end_matches('/') == VOLUME
+        let is_part = ["subPath", "subPathExpr"]
+            .iter()
+            .any(|field| mount[*field].as_str().is_some_and(|part| !part.is_empty()));
+        mount["name"] == VOLUME_NAME && path.trim_end_matches('/') == VOLUME && !is_part
     })
 }
 
@@ -151,7 +170,7 @@ mod tests {
                     {"name": "side", "volumeMounts": mount,
                      "securityContext": {"readOnlyRootFilesystem": true}},
                 ],
-                "initContainers": [{"name": "first"}],
+                "initContainers": [{"name": "cws-instrumentation"}, {"name": "first"}],
                 "ephemeralContainers": [{"name": "debugger"}],
             },
             "status": {"phase": "Running"},
@@ -190,110 +209,141 @@ mod tests {
         }
     }
 
+    type Change = fn(&mut Value);
+
+    /// What is changed in the pod, the mode, whether pods without a label are meant, and the outcome.
+    const CASES: &[(Change, fn() -> Mode, bool, Result<&str, Reason>)] = &[
+        (|_| {}, init, false, Ok("app")),
+        (
+            |pod| pod["metadata"]["labels"][ENABLED] = json!("false"),
+            init,
+            true,
+            Err(Reason::ExcludedByLabel),
+        ),
+        (
+            |pod| pod["metadata"]["labels"] = json!(null),
+            init,
+            false,
+            Err(Reason::ExcludedByLabel),
+        ),
+        (
+            |pod| pod["metadata"]["labels"] = json!(null),
+            init,
+            true,
+            Ok("app"),
+        ),
+        (
+            |pod| pod["metadata"]["labels"][ENABLED] = json!("yes"),
+            init,
+            false,
+            Err(Reason::ExcludedByLabel),
+        ),
+        (
+            |pod| pod["metadata"]["annotations"][ENABLED] = json!("false"),
+            init,
+            true,
+            Err(Reason::ExcludedByAnnotation),
+        ),
+        (
+            |pod| pod["metadata"]["annotations"] = json!(null),
+            init,
+            true,
+            Err(Reason::PodNotInstrumented),
+        ),
+        (
+            |pod| pod["metadata"]["annotations"] = json!(null),
+            || copy(true),
+            true,
+            Err(Reason::PodNotInstrumented),
+        ),
+        (
+            |pod| pod["metadata"]["annotations"] = json!(null),
+            || copy(false),
+            true,
+            Ok("app"),
+        ),
+        // It was made for copies: the volume is there and empty.
+        (
+            |pod| pod["spec"]["initContainers"] = json!(null),
+            init,
+            false,
+            Err(Reason::PodNotInstrumented),
+        ),
+        (
+            |pod| pod["spec"]["initContainers"] = json!(null),
+            || copy(true),
+            false,
+            Ok("app"),
+        ),
+        (
+            |pod| pod["spec"]["containers"][0]["volumeMounts"][0]["name"] = json!("own"),
+            || copy(true),
+            false,
+            Err(Reason::PodNotInstrumented),
+        ),
+        (
+            |pod| pod["spec"]["containers"][0]["volumeMounts"][0]["subPath"] = json!("x"),
+            init,
+            false,
+            Err(Reason::PodNotInstrumented),
+        ),
+        (
+            |pod| pod["status"]["phase"] = json!("Succeeded"),
+            init,
+            false,
+            Err(Reason::CompletedPod),
+        ),
+        (
+            |pod| pod["status"]["phase"] = json!("Failed"),
+            || copy(false),
+            false,
+            Err(Reason::CompletedPod),
+        ),
+        (
+            |pod| pod["metadata"]["annotations"][DEFAULT_CONTAINER] = json!("side"),
+            init,
+            false,
+            Ok("side"),
+        ),
+        (
+            |pod| pod["metadata"]["annotations"][DEFAULT_CONTAINER] = json!("gone"),
+            init,
+            false,
+            Err(Reason::InvalidContainer),
+        ),
+        (
+            |pod| pod["spec"] = json!({"containers": {}}),
+            init,
+            false,
+            Err(Reason::InvalidContainer),
+        ),
+        (
+            |pod| *pod = json!({"kind": "Status", "code": 200}),
+            init,
+            true,
+            Err(Reason::DescribePod),
+        ),
+    ];
+
+    fn init() -> Mode {
+        Mode::InitContainer
+    }
+
     #[test]
     fn the_pod_decides() {
-        use Reason::{
-            CompletedPod, DescribePod, ExcludedByAnnotation, ExcludedByLabel, InvalidContainer,
-            PodNotInstrumented,
-        };
-        type Change = fn(&mut Value);
-        let app = || Ok("app".to_owned());
-        let init = Mode::InitContainer;
-        let cases: [(Change, &Mode, bool, Result<String, Reason>); 15] = [
-            (|_| {}, &init, false, app()),
-            (
-                |pod| pod["metadata"]["labels"][ENABLED] = json!("false"),
-                &init,
-                true,
-                Err(ExcludedByLabel),
-            ),
-            (
-                |pod| pod["metadata"]["labels"] = json!(null),
-                &init,
-                false,
-                Err(ExcludedByLabel),
-            ),
-            (
-                |pod| pod["metadata"]["labels"] = json!(null),
-                &init,
-                true,
-                app(),
-            ),
-            (
-                |pod| pod["metadata"]["labels"][ENABLED] = json!("yes"),
-                &init,
-                false,
-                Err(ExcludedByLabel),
-            ),
-            (
-                |pod| pod["metadata"]["annotations"][ENABLED] = json!("false"),
-                &init,
-                true,
-                Err(ExcludedByAnnotation),
-            ),
-            (
-                |pod| pod["metadata"]["annotations"] = json!(null),
-                &init,
-                true,
-                Err(PodNotInstrumented),
-            ),
-            (
-                |pod| pod["metadata"]["annotations"] = json!(null),
-                &copy(true),
-                true,
-                Err(PodNotInstrumented),
-            ),
-            (
-                |pod| pod["metadata"]["annotations"] = json!(null),
-                &copy(false),
-                true,
-                app(),
-            ),
-            (
-                |pod| pod["status"]["phase"] = json!("Succeeded"),
-                &init,
-                false,
-                Err(CompletedPod),
-            ),
-            (
-                |pod| pod["status"]["phase"] = json!("Failed"),
-                &copy(false),
-                false,
-                Err(CompletedPod),
-            ),
-            (
-                |pod| pod["metadata"]["annotations"][DEFAULT_CONTAINER] = json!("side"),
-                &init,
-                false,
-                Ok("side".to_owned()),
-            ),
-            (
-                |pod| pod["metadata"]["annotations"][DEFAULT_CONTAINER] = json!("gone"),
-                &init,
-                false,
-                Err(InvalidContainer),
-            ),
-            (
-                |pod| pod["spec"] = json!({"containers": {}}),
-                &init,
-                false,
-                Err(InvalidContainer),
-            ),
-            (
-                |pod| *pod = json!({"kind": "Status", "code": 200}),
-                &init,
-                true,
-                Err(DescribePod),
-            ),
-        ];
-        for (index, (change, mode, mutate_unlabelled, expected)) in cases.into_iter().enumerate() {
+        for (index, (change, mode, mutate_unlabelled, expected)) in CASES.iter().enumerate() {
             let mut pod = pod();
             change(&mut pod);
-            let got = judged(&pod, &job(mode.clone(), "", mutate_unlabelled));
-            assert_eq!(got, expected, "case {index}");
+            let got = judged(&pod, &job(mode(), "", *mutate_unlabelled));
+            assert_eq!(
+                got.as_deref(),
+                expected.as_ref().map(|name| *name),
+                "case {index}"
+            );
         }
         for odd in [json!(null), json!([]), json!("x"), json!({"metadata": 1})] {
-            assert_eq!(judge(&odd, &job(init.clone(), "", true)), Err(DescribePod));
+            let got = judge(&odd, &job(init(), "", true));
+            assert_eq!(got, Err(Reason::DescribePod));
         }
     }
 

@@ -3,8 +3,10 @@
 //! A [`Job`] enters, an [`Outcome`] and a sentence for the log leave. It may take as long as the job
 //! allows, and blocks.
 //!
-//! The helper is 4 MB: whether it is there already is asked first, by running it, and the node is
-//! only asked for when it is not. The archive is read by the container's own `tar`.
+//! The helper is copied each time, although it is 4 MB: what lies there already may be somebody
+//! else's program, and the user's command would go through it. The archive is read by the
+//! container's own `tar`, under a name that nobody can guess; then the file gets its real one at
+//! once, so that two copies at a time are no trouble.
 
 use std::time::{Duration, Instant};
 
@@ -65,18 +67,10 @@ fn attempt(job: &Job) -> Result<String, Stopped> {
         job,
         target: &target,
     };
-    let path = place.path();
-    if container
-        .has_helper(&path)
-        .map_err(Stopped::at(Reason::CopyFailed))?
-        != Ending::Success
-    {
-        let helper = container.helper()?;
-        container
-            .copy(helper, &place, &path)
-            .map_err(Stopped::at(Reason::CopyFailed))?;
-    }
-    Ok(path)
+    let helper = container.helper()?;
+    let copied = container.copy(helper, &place);
+    copied.map_err(Stopped::at(Reason::CopyFailed))?;
+    Ok(place.path(NAME))
 }
 
 /// Whether this can be the name of an object, which stands in a path as it is.
@@ -88,12 +82,12 @@ fn is_name(name: &str) -> bool {
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
 }
 
-/// Where the helper goes: a directory that is there, and a name below it. `tar` makes the
-/// directories of the name.
+/// Where the helper goes: a directory that is there, and what is below it, which `tar` makes and
+/// which ends with a slash unless it is empty.
 #[derive(Debug, PartialEq, Eq)]
 struct Place {
     directory: String,
-    name: String,
+    below: String,
 }
 
 impl Place {
@@ -113,21 +107,30 @@ impl Place {
         Ok(match (mount_volume, below.is_empty()) {
             (false, _) => Place {
                 directory: format!("/{below}"),
-                name: NAME.to_owned(),
+                below: String::new(),
             },
             (true, true) => Place {
                 directory: VOLUME.to_owned(),
-                name: NAME.to_owned(),
+                below,
             },
             (true, false) => Place {
                 directory: VOLUME.to_owned(),
-                name: format!("{below}/{NAME}"),
+                below: below + "/",
             },
         })
     }
 
-    fn path(&self) -> String {
-        format!("{}/{}", self.directory.trim_end_matches('/'), self.name)
+    /// A file below the directory.
+    fn name(&self, file: &str) -> String {
+        format!("{}{file}", self.below)
+    }
+
+    fn path(&self, file: &str) -> String {
+        format!(
+            "{}/{}",
+            self.directory.trim_end_matches('/'),
+            self.name(file)
+        )
     }
 }
 
@@ -139,11 +142,6 @@ struct Container<'a> {
 }
 
 impl Container<'_> {
-    /// Whether the helper is there and can be run.
-    fn has_helper(&self, path: &str) -> Result<Ending, Error> {
-        self.start(&[path, "health"], false)?.finish()
-    }
-
     /// The helper for the machine that the container runs on.
     fn helper(&self) -> Result<Helper, Stopped> {
         let missing = |error| Stopped(Reason::MissingArchitecture, error);
@@ -157,27 +155,55 @@ impl Container<'_> {
         Helper::find(&cluster::helpers(), architecture).map_err(Stopped::at(Reason::CopyFailed))
     }
 
-    fn copy(&self, helper: Helper, place: &Place, path: &str) -> Result<(), Error> {
+    fn copy(&self, helper: Helper, place: &Place) -> Result<(), Error> {
+        let mut random = [0; 8];
+        self.cluster.randomize(&mut random)?;
+        let hidden = format!(".{NAME}.{:016x}", u64::from_ne_bytes(random));
+        let (new, path) = (place.path(&hidden), place.path(NAME));
+        let copied = self
+            .unpack(helper, place, &hidden)
+            .and_then(|()| self.run(&["mv", "-f", &new, &path], "mv"));
+        if copied.is_err() {
+            // It would stay there with every attempt.
+            let _ = self.run(&["rm", "-f", &new], "rm");
+            return copied;
+        }
+        self.run(&[&path, "health"], "the helper")
+    }
+
+    /// Copies the helper under this name.
+    fn unpack(&self, helper: Helper, place: &Place, hidden: &str) -> Result<(), Error> {
         let command = ["tar", "-xmf", "-", "-C", place.directory.as_str()];
         let mut session = self.start(&command, true)?;
-        helper.pack(&place.name, &mut |piece| session.write(piece))?;
+        helper.pack(&place.name(hidden), &mut |piece| session.write(piece))?;
         session.end_input()?;
-        let tries = match session.finish() {
-            Ok(Ending::Success) => 1,
-            Ok(Ending::Failure) => return Err(Error::Command("tar")),
-            // Older servers end a command's input by forgetting about it.
-            Ok(Ending::Unknown) | Err(Error::Connection(_)) => TRIES,
-            Err(error) => return Err(error),
-        };
-        for turn in 0..tries {
-            if turn > 0 {
-                std::thread::sleep(PAUSE);
+        match session.finish() {
+            Ok(Ending::Success) => Ok(()),
+            Ok(Ending::Failure) => Err(Error::Command("tar")),
+            // Older servers end a command's input by forgetting about it. A file that is still
+            // being written cannot be run.
+            Ok(Ending::Unknown) | Err(Error::Connection(_)) => {
+                let health = [&place.path(hidden), "health"];
+                let mut result = self.run(&health, "tar");
+                for _ in 1..TRIES {
+                    if result != Err(Error::Command("tar")) {
+                        break;
+                    }
+                    std::thread::sleep(PAUSE);
+                    result = self.run(&health, "tar");
+                }
+                result
             }
-            if self.has_helper(path)? == Ending::Success {
-                return Ok(());
-            }
+            Err(error) => Err(error),
         }
-        Err(Error::Command("the helper"))
+    }
+
+    /// Runs a command to its good end; `what` failed otherwise.
+    fn run(&self, command: &[&str], what: &'static str) -> Result<(), Error> {
+        match self.start(command, false)?.finish()? {
+            Ending::Success => Ok(()),
+            Ending::Failure | Ending::Unknown => Err(Error::Command(what)),
+        }
     }
 
     fn start(&self, command: &[&str], has_input: bool) -> Result<Session<'_>, Error> {
@@ -219,7 +245,7 @@ mod tests {
         ];
         for (directory, mount_volume, expected) in cases {
             let place = Place::new(directory, mount_volume).ok();
-            let got = place.map(|place| (place.directory.clone(), place.path()));
+            let got = place.map(|place| (place.directory.clone(), place.path(NAME)));
             let expected = expected.map(|(one, path)| (one.to_owned(), path.to_owned()));
             assert_eq!(got, expected, "{directory} {mount_volume}");
         }

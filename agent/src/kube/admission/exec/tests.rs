@@ -131,6 +131,7 @@ fn own_sessions_are_left_alone() {
             &own,
             Some(Reason::OwnHealth),
         ),
+        (json!(["mv", "-f", "a", "b"]), &own, Some(Reason::OwnCopy)),
         (json!(["sh"]), &own, Some(Reason::ServiceAccount)),
         (json!(["tar", "-xmf", "-"]), &other, None),
     ];
@@ -170,9 +171,23 @@ fn doubtful_reviews_are_left() {
         (command(json!([])), Reason::NilCommand),
         (command(json!("sh")), Reason::NilInput),
         (command(json!(["sh", 1])), Reason::NilInput),
+        (with("name", json!("x".repeat(254))), Reason::NilInput),
+        (with("namespace", json!("x".repeat(254))), Reason::NilInput),
+        (
+            changed(&|request| request["object"]["container"] = "x".repeat(254).into()),
+            Reason::NilInput,
+        ),
+        (command(json!(vec!["x"; 1025])), Reason::NotNeeded),
+        (
+            command(json!(["x".repeat((128 << 10) + 1)])),
+            Reason::NotNeeded,
+        ),
     ];
     for (review, expected) in cases {
         assert_eq!(reason(&review, &[]), Some(expected), "{review}");
+    }
+    for words in [json!(vec!["x"; 1024]), json!(["x".repeat(128 << 10)])] {
+        assert_eq!(reason(&exec_review(&words, &jane()), &[]), None);
     }
     let review = exec_review(&json!(["sh"]), &jane());
     for (change, expected) in [

@@ -91,11 +91,6 @@ fn what_is_there_stays() {
             {"name": "first", "volumeMounts": [{"name": "token", "mountPath": "/t"}]},
             {"name": "sidecar", "restartPolicy": "Always"},
         ]);
-        let others = json!({"name": "own", "volumeMounts": [{"name": "x", "mountPath": MOUNT}]});
-        pod["spec"]["containers"]
-            .as_array_mut()
-            .unwrap()
-            .push(others);
     });
     let after = judged(&before, &[]).unwrap();
     let annotations = &after["metadata"]["annotations"];
@@ -112,9 +107,6 @@ fn what_is_there_stays() {
     assert_eq!(names(init), ["cws-instrumentation", "first", "sidecar"]);
     assert_eq!(names(&init[1]["volumeMounts"]), ["token", VOLUME]);
     assert_eq!(names(&init[2]["volumeMounts"]), [VOLUME]);
-    // Two mounts at one path would make the pod invalid.
-    let own = &after["spec"]["containers"][1]["volumeMounts"];
-    assert_eq!(names(own), ["x"]);
 }
 
 #[test]
@@ -150,6 +142,29 @@ fn resources_are_requested_and_limited() {
         *resources,
         json!({"requests": {"cpu": "50m"}, "limits": {"cpu": "50m"}})
     );
+}
+
+#[test]
+fn resources_of_the_first_container_are_copied() {
+    let cpu: Change = (&keys::ADMISSION_INIT_RESOURCES_CPU, "50m");
+    let before = with(|pod| {
+        pod["spec"]["containers"][0]["resources"] = json!({
+            "requests": {"cpu": "1", "memory": "64Mi", "example.com/gpu": "1"},
+            "limits": {"memory": "64Mi", "ephemeral-storage": "1Gi", "cpu": null},
+        });
+    });
+    let memory = json!({
+        "requests": {"cpu": "1", "memory": "64Mi"},
+        "limits": {"memory": "64Mi", "ephemeral-storage": "1Gi"},
+    });
+    let both = json!({
+        "requests": {"cpu": "50m", "memory": "64Mi"},
+        "limits": {"cpu": "50m", "memory": "64Mi", "ephemeral-storage": "1Gi"},
+    });
+    for (changes, expected) in [(&[][..], memory), (&[cpu], both)] {
+        let after = judged(&before, changes).unwrap();
+        assert_eq!(after["spec"]["initContainers"][0]["resources"], expected);
+    }
 }
 
 #[test]
@@ -264,6 +279,12 @@ fn only_pods_that_are_meant_are_changed() {
             with(|pod| pod["spec"]["containers"][0]["name"] = INIT_CONTAINER.into()),
             vec![],
             Some(Reason::AlreadyInstrumented),
+        ),
+        // Two mounts at one path would make the pod invalid.
+        (
+            with(|pod| pod["spec"]["containers"][0]["volumeMounts"][0]["mountPath"] = MOUNT.into()),
+            vec![],
+            Some(Reason::PodNotInstrumented),
         ),
     ];
     for (pod, changes, expected) in cases {

@@ -24,6 +24,8 @@ const NAME: &str = "datadog-admission-controller.agents.svc";
 /// What becomes of jobs, in order: an outcome, or nothing ever.
 struct Told {
     outcomes: VecDeque<Option<Outcome>>,
+    /// All end together, when nothing is left to be told.
+    are_together: bool,
     finished: Vec<(u64, Outcome)>,
     tickets: u64,
 }
@@ -38,11 +40,15 @@ impl Prepare for Told {
     }
 
     fn turn(&mut self, _: Instant) -> Vec<(u64, Outcome)> {
+        if self.are_together && !self.outcomes.is_empty() {
+            return Vec::new();
+        }
+        self.finished.reverse();
         std::mem::take(&mut self.finished)
     }
 
     fn deadline(&self) -> Option<Instant> {
-        (!self.finished.is_empty()).then(Instant::now)
+        (!self.are_together && !self.finished.is_empty()).then(Instant::now)
     }
 }
 
@@ -57,6 +63,15 @@ struct Running {
 
 impl Running {
     fn start(name: &str, outcomes: Vec<Option<Outcome>>) -> Running {
+        Running::with(name, outcomes, "400ms", false)
+    }
+
+    fn with(
+        name: &str,
+        outcomes: Vec<Option<Outcome>>,
+        timeout: &'static str,
+        are_together: bool,
+    ) -> Running {
         let base = std::env::temp_dir().join(format!("webhook-{name}-{}", std::process::id()));
         let ends = Arc::new(AtomicBool::new(false));
         let (sender, ready) = channel();
@@ -68,10 +83,11 @@ impl Running {
             settings.set(&keys::ADMISSION_PORT, Setting::Count(0), "x");
             let told = Told {
                 outcomes: outcomes.into(),
+                are_together,
                 finished: Vec::new(),
                 tickets: 0,
             };
-            let reload = Box::new(|| options(&[(&keys::ADMISSION_TIMEOUT, "400ms")]));
+            let reload = Box::new(|| options(&[(&keys::ADMISSION_TIMEOUT, timeout)]));
             let mut server = Server::new(&settings, reload, |_| Ok(Box::new(told))).unwrap();
             let port = server.listeners[0].local_addr().unwrap().port();
             sender.send(port).unwrap();
@@ -126,10 +142,17 @@ impl Drop for Running {
 
 /// Sends a request and reads its answer: the status and the body.
 fn ask(stream: &mut (impl Read + Write), method: &str, path: &str, body: &str) -> (u16, String) {
+    let request = request(method, path, body);
+    stream.write_all(request.as_bytes()).unwrap();
+    read_answer(stream)
+}
+
+fn request(method: &str, path: &str, body: &str) -> String {
     let length = body.len();
-    let text =
-        format!("{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}");
-    stream.write_all(text.as_bytes()).unwrap();
+    format!("{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}")
+}
+
+fn read_answer(stream: &mut impl Read) -> (u16, String) {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         let mut byte = [0];
@@ -226,6 +249,53 @@ fn commands_wait_for_their_container() {
 }
 
 #[test]
+fn everybody_gets_the_answer_to_their_own_review() {
+    let outcome = |number: usize| {
+        let path = format!("/{number}");
+        Some(Outcome::Ready { path })
+    };
+    let outcomes = vec![outcome(0), outcome(1)];
+    let server = Running::with("together", outcomes, "30s", true);
+    let reviews = ["jane", "john"].map(|user| {
+        let mut review = exec_review(&json!(["sh"]), &json!({ "username": user }));
+        review["request"]["uid"] = format!("uid-{user}").into();
+        review
+    });
+    let mut streams = [server.connect(), server.connect()];
+    for (stream, review) in streams.iter_mut().zip(&reviews) {
+        let request = request("POST", "/inject-command-cws", &review.to_string());
+        stream.write_all(request.as_bytes()).unwrap();
+        stream.flush().unwrap();
+    }
+    let mut helpers = Vec::new();
+    for (stream, review) in streams.iter_mut().zip(&reviews) {
+        let answer = response(&read_answer(stream).1);
+        assert_eq!(answer["response"]["uid"], review["request"]["uid"]);
+        let command = patch_of(&answer)[0]["value"].clone();
+        let data: Value = serde_json::from_str(command[5].as_str().unwrap()).unwrap();
+        assert_eq!(data, review["request"]["userInfo"]);
+        helpers.push(command[0].clone());
+    }
+    // Whose request came first is not known, but they got one each.
+    helpers.sort_by_key(Value::to_string);
+    assert_eq!(helpers, ["/0", "/1"]);
+}
+
+/// A client may say at once that nothing more comes.
+#[test]
+fn the_last_request_of_a_client_is_answered() {
+    let server = Running::start("last", Vec::new());
+    let mut stream = server.connect();
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock).unwrap();
+    }
+    let request = request("GET", "/healthz", "");
+    stream.conn.writer().write_all(request.as_bytes()).unwrap();
+    stream.conn.send_close_notify();
+    assert_eq!(read_answer(&mut stream), (200, "ok\n".to_owned()));
+}
+
+#[test]
 fn what_is_no_request_is_told_so() {
     let server = Running::start("refused", Vec::new());
     for (text, status) in [
@@ -241,6 +311,8 @@ fn what_is_no_request_is_told_so() {
             "{answer}"
         );
     }
+    let (_, metrics) = ask(&mut server.connect(), "GET", "/metrics", "");
+    assert!(metrics.contains("requests_refused_total 2\n"), "{metrics}");
     // Plain HTTP is ended.
     let mut plain = TcpStream::connect(("127.0.0.1", server.port))
         .or_else(|_| TcpStream::connect(("::1", server.port)))
