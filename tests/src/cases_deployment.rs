@@ -178,28 +178,6 @@ const CASES: &[Case] = &[
     },
     Case {
         base: "both_on",
-        said: "vouches for no certificate",
-        changed: &[
-            "MutatingWebhookConfiguration/datadog-webhook webhooks.datadog.webhook.cws.exec.instrumentation.clientConfig.caBundle = \"ours\"",
-            "MutatingWebhookConfiguration/datadog-webhook webhooks.datadog.webhook.cws.pod.instrumentation.clientConfig.caBundle = \"ours\"",
-        ],
-        ..case("bundle_alone", "datadog: {securityAgent: {runtime: {enabled: true}}}\n\
-            clusterAgent: {admissionController: {certificate: {caBundle: ours}, cwsInstrumentation: {enabled: true}}}\n")
-    },
-    Case {
-        base: "both_on",
-        said: "is set without `caBundle`",
-        changed: &[
-            "- Secret/datadog-webhook",
-            "Deployment/datadog-cluster-agent volumes.certificate.secret.secretName = \"ours\"",
-            "MutatingWebhookConfiguration/datadog-webhook webhooks.datadog.webhook.cws.exec.instrumentation.clientConfig.caBundle = \"\"",
-            "MutatingWebhookConfiguration/datadog-webhook webhooks.datadog.webhook.cws.pod.instrumentation.clientConfig.caBundle = \"\"",
-        ],
-        ..case("secret_alone", "datadog: {securityAgent: {runtime: {enabled: true}}}\n\
-            clusterAgent: {admissionController: {certificate: {secretName: ours}, cwsInstrumentation: {enabled: true}}}\n")
-    },
-    Case {
-        base: "both_on",
         changed: &[
             "Deployment/datadog-cluster-agent containers.cluster-agent.env.DD_ADMISSION_CONTROLLER_CWS_INSTRUMENTATION_TIMEOUT.value = \"9s\"",
             "Deployment/datadog-cluster-agent replicas = 0",

@@ -199,6 +199,30 @@ fn a_value_where_a_section_of_a_resource_belongs_is_named() {
 }
 
 #[test]
+fn authorities_that_do_not_vouch_for_the_certificate_are_named() {
+    for (certificate, expected) in [
+        ("{caBundle: a}", Some("vouches for no certificate")),
+        ("{secretName: a}", Some("is set without `caBundle`")),
+        ("{secretName: a, caBundle: b}", None),
+        ("{crt: a, key: b}", None),
+        ("{crt: a, key: b, caBundle: c}", None),
+        ("{}", None),
+    ] {
+        let values = format!(
+            "clusterAgent: {{admissionController: {{certificate: {certificate}, \
+             cwsInstrumentation: {{enabled: true}}}}}}"
+        );
+        let warnings = rendered(&values).warnings;
+        let about = warnings.iter().find(|one| one.contains("caBundle"));
+        let is_right = match (about, expected) {
+            (Some(about), Some(expected)) => about.contains(expected),
+            (about, expected) => about.is_none() && expected.is_none(),
+        };
+        assert!(is_right, "{certificate}: {about:?}");
+    }
+}
+
+#[test]
 fn certificates_are_new_each_time() {
     let made = certificate::make(&["a.b.svc".to_owned()], SystemTime::now()).unwrap();
     let again = certificate::make(&["a.b.svc".to_owned()], SystemTime::now()).unwrap();
