@@ -64,11 +64,10 @@ fn given(variable: &str) -> Option<PathBuf> {
 /// Variables that name a place where nothing of the host is mounted, and that place.
 pub fn unmounted() -> impl Iterator<Item = (&'static str, PathBuf)> {
     let places = [("HOST_ROOT", OF_ROOT), ("HOST_PROC", "1")];
-    let named = places.into_iter().filter_map(|(variable, part)| {
+    places.into_iter().filter_map(|(variable, part)| {
         let path = given(variable)?;
         (!path.join(part).is_dir()).then_some((variable, path))
-    });
-    named
+    })
 }
 
 /// From our own process namespace, and whether the other /proc is that of the first one. Without
