@@ -31,7 +31,9 @@ need_build_tools() {
   need gzip gzip gzip gzip
   need cc gcc gcc gcc
   need /usr/include/stdio.h libc6-dev glibc-devel musl-dev
-  need /etc/ssl/certs ca-certificates ca-certificates ca-certificates
+  # The same two that image.sh looks for.
+  [ -e /etc/pki/tls/certs/ca-bundle.crt ] ||
+    need /etc/ssl/certs/ca-certificates.crt ca-certificates ca-certificates ca-certificates
   # Probes that came compiled, as in a bundle, need no BPF compiler.
   [ -z "${OFFLINE:-}" ] || [ ! -e "probes/compiled/agent.$ARCH.o" ] || return 0
   need clang clang clang clang

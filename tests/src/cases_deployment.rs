@@ -87,8 +87,8 @@ const CASES: &[Case] = &[
     Case {
         said: IS_OFF,
         changed: &[
-            "DaemonSet/datadog-agent containers.security-agent.env.DD_RUNTIME_SECURITY_CONFIG_NETWORK_ENABLED.value = \"false\"",
-            "DaemonSet/datadog-agent containers.system-probe.env.DD_RUNTIME_SECURITY_CONFIG_NETWORK_ENABLED.value = \"false\"",
+            "+ DaemonSet/datadog-agent containers.security-agent.env.DD_RUNTIME_SECURITY_CONFIG_NETWORK_ENABLED",
+            "+ DaemonSet/datadog-agent containers.system-probe.env.DD_RUNTIME_SECURITY_CONFIG_NETWORK_ENABLED",
         ],
         ..case("guide_network_off", NETWORK_OFF)
     },
@@ -164,6 +164,46 @@ const CASES: &[Case] = &[
             "- MutatingWebhookConfiguration/datadog-webhook",
         ],
         ..case("no_cluster_agent", "clusterAgent: {enabled: false}\n")
+    },
+    // The objects stay, so that applying them ends what the API server asks.
+    Case {
+        said: IS_OFF,
+        ..case("no_admission", "clusterAgent: {admissionController: {enabled: false, cwsInstrumentation: {enabled: true}}}\n")
+    },
+    Case {
+        said: IS_OFF,
+        values: "clusterAgent: {admissionController: {enabled: false, cwsInstrumentation: {enabled: true}}}\n",
+        ..case("no_admission_resource", "apiVersion: datadoghq.com/v2alpha1\nkind: DatadogAgent\nmetadata: {name: datadog}\n\
+            spec: {features: {admissionController: {enabled: false, cwsInstrumentation: {enabled: true}}}}\n")
+    },
+    Case {
+        base: "both_on",
+        changed: &[
+            "Deployment/datadog-cluster-agent containers.cluster-agent.env.DD_ADMISSION_CONTROLLER_CWS_INSTRUMENTATION_TIMEOUT.value = \"9s\"",
+            "Deployment/datadog-cluster-agent replicas = 0",
+            "MutatingWebhookConfiguration/datadog-webhook webhooks.datadog.webhook.cws.exec.instrumentation.timeoutSeconds = 10",
+            "MutatingWebhookConfiguration/datadog-webhook webhooks.datadog.webhook.cws.pod.instrumentation.timeoutSeconds = 10",
+        ],
+        ..case("numbers", "datadog: {securityAgent: {runtime: {enabled: true}}}\n\
+            clusterAgent: {replicas: 0, admissionController: {timeoutSeconds: 10, cwsInstrumentation: {enabled: true}}}\n")
+    },
+    Case {
+        base: "on",
+        changed: &[
+            "+ DaemonSet/datadog-agent containers.security-agent.env.MINE",
+            "+ DaemonSet/datadog-agent containers.system-probe.env.MINE",
+            "+ Deployment/datadog-cluster-agent containers.cluster-agent.env.MINE",
+            "DaemonSet/datadog-agent containers.system-probe.env.DD_SITE.value = \"own\"",
+            "DaemonSet/datadog-agent containers.security-agent.env.DD_SITE.value = \"common\"",
+            "+ Deployment/datadog-cluster-agent containers.cluster-agent.env.DD_SITE",
+            "+ DaemonSet/datadog-agent nodeSelector.disk",
+            "Deployment/datadog-cluster-agent nodeSelector.kubernetes.io/os = \"plan9\"",
+        ],
+        ..case("nearest_wins", "datadog:\n  securityAgent: {runtime: {enabled: true}}\n  \
+            env: [{name: MINE, value: common}, {name: DD_SITE, value: common}]\n\
+            agents:\n  nodeSelector: {kubernetes.io/os: linux, disk: fast}\n  \
+            containers: {systemProbe: {envDict: {DD_SITE: own}}}\n\
+            clusterAgent: {nodeSelector: {kubernetes.io/os: plan9}}\n")
     },
     Case {
         base: "on",

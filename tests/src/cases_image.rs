@@ -164,6 +164,7 @@ fn pod(image: &Image) -> Outcome {
     let mut pod = Pod::start(image, "pod", &[rule], &server.url())?;
     expect_self_test(&pod.probe)?;
     expect_self_test(&pod.agent)?;
+    // Not of directories that everybody can write either, as volumes are when a pod starts.
     let missing = warnings(&pod.agent)?;
     ensure(missing.is_empty(), || format!("warnings: {missing:?}"))?;
     drop(fs::read(&path)?);
@@ -323,13 +324,15 @@ fn probe(image: &Image, name: &str) -> Result<Bundle, Failure> {
 /// One mount less gives a sentence that names it. On new kernels the tracing file system is mounted
 /// by the agent itself; here the profile does not let it.
 fn mount_missing(image: &Image) -> Outcome {
-    for (at, calls, sentence) in [
+    for (number, (at, calls, sentence)) in [
         (
             "/sys/kernel/debug",
             &["fsopen"][..],
             "give the container the /sys/kernel/debug of the host",
         ),
-        ("/sys/fs/cgroup", &[], "/sys/fs/cgroup is not mounted"),
+        ("/host/root", &[], "HOST_ROOT is /host/root, where nothing"),
+        ("/host/root", &[], "/sys/fs/cgroup is not mounted"),
+        ("/host/proc", &[], "HOST_PROC is /host/proc, where nothing"),
         ("/sys", &[], "no BTF in /sys/kernel/btf/vmlinux"),
         ("/tmp", &[], "/tmp/datadog_agent_cws_self_test"),
         (
@@ -337,12 +340,14 @@ fn mount_missing(image: &Image) -> Outcome {
             &[],
             "/var/run/sysprobe/runtime-security.sock.lock cannot be used",
         ),
-    ] {
-        let mut bundle = probe(image, at)?;
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut bundle = probe(image, &format!("{number}{at}"))?;
         bundle.without_mount(at);
         if at == "/sys" {
             bundle.without_mount("/sys/kernel/debug");
-            bundle.without_mount("/sys/fs/cgroup");
         }
         bundle.without_calls(calls);
         let container = bundle.start()?;

@@ -29,6 +29,7 @@ mod cases_image;
 mod cases_instrument;
 mod cases_kube_api;
 mod cases_loss;
+mod cases_manifests;
 mod cases_metadata;
 mod cases_metrics;
 mod cases_network;
@@ -137,6 +138,7 @@ fn main() -> ExitCode {
     cases_policies::run(&mut report);
     cases_bad_input::run(&mut report);
     cases_deployment::run(&mut report);
+    cases_manifests::run(&mut report);
     cases_environment::run(&mut report);
     cases_flare::run(&mut report);
     cases_flare_upload::run(&mut report);

@@ -25,8 +25,7 @@ const IMAGE_VARIABLE: &str = "SECURITY_AGENT_IMAGE";
 const PROFILE: &str = include_str!("../../scripts/chart/files/system-probe-seccomp.json");
 /// Seconds for a container or a command in it.
 const SECONDS: u64 = 60;
-/// What a node gives to the container of system-probe. CAP_SYS_RESOURCE is for kernels before 5.11,
-/// and not every host of tests may give it.
+/// What a node gives to the container of system-probe, but for [`UNUSED`].
 pub(crate) const CAPABILITIES: [&str; 8] = [
     "CAP_SYS_ADMIN",
     "CAP_SYS_PTRACE",
@@ -36,6 +35,23 @@ pub(crate) const CAPABILITIES: [&str; 8] = [
     "CAP_CHOWN",
     "CAP_DAC_READ_SEARCH",
     "CAP_KILL",
+];
+/// What manifests give to it besides: CAP_SYS_RESOURCE is for kernels before 5.11, and not every host of
+/// tests may give it; CAP_NET_RAW is documented, and used for nothing.
+pub(crate) const UNUSED: [&str; 2] = ["CAP_SYS_RESOURCE", "CAP_NET_RAW"];
+/// What is mounted into it from the host: where, and what.
+pub(crate) const OF_HOST: [(&str, &str, &str); 3] = [
+    ("/sys/kernel/debug", "/sys/kernel/debug", "rw"),
+    ("/host/proc", "/proc", "ro"),
+    ("/host/root", "/", "ro"),
+];
+/// What is mounted into it of the pod: where, and under which name here.
+pub(crate) const OF_POD: [(&str, &str, &str); 5] = [
+    ("/tmp", "tmp", "rw"),
+    ("/opt/datadog-agent/run", "run", "rw"),
+    ("/var/run/sysprobe", "sysprobe", "rw"),
+    ("/var/log/datadog", "logs", "rw"),
+    ("/etc/datadog-agent/runtime-security.d", "policies", "ro"),
 ];
 /// crun with its arguments, where it finds a single hierarchy of cgroups.
 const CRUN: &str = "[ ! -d /sys/fs/cgroup/unified ] || \
@@ -105,13 +121,13 @@ impl Bundle {
     /// A container of this command line as the documentation has it for system-probe.
     pub(crate) fn new(image: &Image, name: &str, arguments: &[&str]) -> Result<Bundle, Failure> {
         let directory = scratch::directory(name)?;
-        for part in ["tmp", "run", "sysprobe", "policies"] {
-            fs::create_dir(directory.join(part))?;
+        for (_, part, mode) in OF_POD {
+            let path = directory.join(part);
+            fs::create_dir(&path)?;
+            // As the kubelet makes empty volumes.
+            let mode = if mode == "rw" { 0o777 } else { 0o755 };
+            scratch::set_mode(&path, mode)?;
         }
-        for (part, mode) in [("tmp", 0o1777), ("run", 0o750), ("sysprobe", 0o750)] {
-            scratch::set_mode(&directory.join(part), mode)?;
-        }
-        fs::write(directory.join("group"), "root:x:0:\ndd-agent:x:100:\n")?;
         let config = json!({
             "ociVersion": "1.0.0",
             "process": {
@@ -150,7 +166,7 @@ impl Bundle {
             ))
     }
 
-    /// A directory of it as the host sees it: `tmp`, `run`, `sysprobe` or `policies`.
+    /// A directory of it as the host sees it, by its name in [`OF_POD`].
     pub(crate) fn place(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
@@ -244,22 +260,8 @@ fn mounts(own: &Path) -> Vec<Value> {
                 "options": ["nosuid", "mode=755"] }),
         json!({ "destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["ro"] }),
     ];
-    let of_host = [
-        ("/sys/kernel/debug", "/sys/kernel/debug", "rw"),
-        ("/sys/fs/cgroup", "/sys/fs/cgroup", "ro"),
-        ("/host/proc", "/proc", "ro"),
-        ("/host/root", "/", "ro"),
-        ("/host/sys/fs/cgroup", "/sys/fs/cgroup", "ro"),
-    ];
-    mounts.extend(of_host.map(|(at, source, mode)| bind(at, Path::new(source), mode)));
-    let of_pod = [
-        ("/tmp", "tmp", "rw"),
-        ("/opt/datadog-agent/run", "run", "rw"),
-        ("/var/run/sysprobe", "sysprobe", "rw"),
-        ("/etc/datadog-agent/runtime-security.d", "policies", "ro"),
-        ("/etc/group", "group", "ro"),
-    ];
-    mounts.extend(of_pod.map(|(at, name, mode)| bind(at, &own.join(name), mode)));
+    mounts.extend(OF_HOST.map(|(at, source, mode)| bind(at, Path::new(source), mode)));
+    mounts.extend(OF_POD.map(|(at, name, mode)| bind(at, &own.join(name), mode)));
     mounts
 }
 

@@ -17,7 +17,7 @@ use super::settings;
 use crate::config::{Mode, Settings};
 use crate::sys::lock::LockFile;
 use crate::sys::signals::{Signal, Signals};
-use crate::sys::{lifeline, process};
+use crate::sys::{directory, lifeline, process};
 use crate::{forward, probe};
 
 /// Lock file of the security-agent role below the run path; its lock says that the role lives.
@@ -85,6 +85,7 @@ fn enter(arguments: &Arguments, pidfile: &Flag, lock: Option<&str>) -> Result<En
     name_process(role);
     let settings =
         settings::of_daemon(arguments, role, supervisor.is_some()).ok_or(Exit::Failure)?;
+    directory::narrow(&settings.run_path());
     let own = lock.map(|name| settings.run_path().join(name));
     let given = arguments
         .value(pidfile)

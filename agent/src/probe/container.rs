@@ -3,6 +3,8 @@
 //! Called once, before the probes start. What a container keeps from it leaves as sentences, which
 //! are logged and shown by `status`; capabilities and mounts are judged elsewhere.
 
+use std::path::Path;
+
 use log::{info, warn};
 
 use crate::sys::host::{self, Numbers};
@@ -16,11 +18,24 @@ pub(super) fn enter() -> Vec<String> {
     if joined == Some(true) {
         info!("system-probe has left the cgroup namespace of its container for that of the host");
     }
-    let sentences = sentences(host::process_numbers(), joined != Some(false), host::proc());
+    let mut sentences = sentences(host::process_numbers(), joined != Some(false), host::proc());
+    sentences.extend(host::unmounted().map(|(variable, path)| unmounted(variable, &path)));
     for sentence in &sentences {
         warn!("{sentence}");
     }
     sentences
+}
+
+fn unmounted(variable: &str, path: &Path) -> String {
+    let source = match variable {
+        "HOST_PROC" => "/proc",
+        _ => "/",
+    };
+    format!(
+        "{variable} is {}, where nothing of the host is mounted: what is there is taken from the \
+         container; mount the host's {source} there, or unset {variable}",
+        path.display()
+    )
 }
 
 fn sentences(numbers: Numbers, sees_cgroups: bool, proc: &str) -> Vec<String> {

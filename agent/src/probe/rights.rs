@@ -11,8 +11,8 @@ use log::warn;
 
 use crate::config::{keys, Settings};
 use crate::policy::Host;
-use crate::sys::directory;
 use crate::sys::files::read_limited;
+use crate::sys::{directory, host};
 
 /// More than `/proc/self/status` has.
 const MAX_STATUS: usize = 16 << 10;
@@ -49,14 +49,14 @@ pub(super) fn missing(settings: &Settings, packets: bool) -> Vec<String> {
         counted_maps: Host::read().kernel < COUNTS_MAPS_BY_CGROUP,
     };
     let mut sentences = capabilities(effective(), uses);
-    let cgroups = Path::new("/sys/fs/cgroup");
-    let sees_cgroups = std::fs::read_dir(cgroups).is_ok_and(|mut found| found.next().is_some());
+    let cgroups = host::file("/sys/fs/cgroup");
+    let sees_cgroups = std::fs::read_dir(&cgroups).is_ok_and(|mut found| found.next().is_some());
     if !sees_cgroups {
-        sentences.push(
-            "/sys/fs/cgroup is not mounted: cgroups of processes stay without their numbers, and \
-             network_filter actions cannot be limited to one; mount that of the host there"
-                .to_owned(),
-        );
+        sentences.push(format!(
+            "{} is not mounted: cgroups of processes stay without their numbers, and network_filter \
+             actions cannot be limited to one; mount the host's / at HOST_ROOT with what is below it",
+            cgroups.display()
+        ));
     }
     for sentence in &sentences {
         warn!("{sentence}");

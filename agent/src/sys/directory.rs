@@ -1,11 +1,14 @@
 //! Directories of the agent's own, and the group that may use them.
 //!
 //! A path enters; what is missing of it is made with mode 0750 and given to the agent's group.
-//! Directories that exist are left as they are.
+//! Directories that exist are left as they are, unless [`narrow`] is asked.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read};
-use std::os::unix::fs::{lchown, DirBuilderExt, MetadataExt};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{
+    fchown, lchown, DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt,
+};
 use std::path::Path;
 
 /// The group whose members may talk to the agent.
@@ -13,6 +16,9 @@ pub const AGENT_GROUP: &str = "dd-agent";
 
 /// Largest `/etc/group` that is read, in bytes.
 const GROUP_FILE_LIMIT: u64 = 1024 * 1024;
+
+/// Directories that all programs share, whoever owns them.
+const SHARED: [&str; 5] = ["/tmp", "/var/tmp", "/run", "/var/run", "/dev/shm"];
 
 /// Makes the directory and its missing parents, mode 0750, for the agent's group where there is
 /// one. Fails as mkdir(2) does, and with `NotADirectory` when something else has the name.
@@ -41,6 +47,44 @@ pub fn make(path: &Path) -> io::Result<()> {
     }
     give_to_group(path, agent_group());
     Ok(())
+}
+
+/// Gives a directory mode 0750 where [`weakness`] would complain of it and nobody else uses it: volumes
+/// of Kubernetes can be written by everyone when a pod starts. Nothing below it is changed.
+pub fn narrow(path: &Path) {
+    if weakness(path).is_none() || SHARED.iter().any(|shared| path == Path::new(shared)) {
+        return;
+    }
+    match narrow_own(path) {
+        Ok(true) => log::info!("{} has mode 0750 now", path.display()),
+        Ok(false) => {}
+        Err(error) => log::debug!("the mode of {} stays: {error}", path.display()),
+    }
+}
+
+/// A directory counts as used by us alone when it and all in it belong to us and it has no sticky
+/// bit, which says that it is meant for many. It is changed through its descriptor, so that no
+/// link leads elsewhere.
+fn narrow_own(path: &Path) -> io::Result<bool> {
+    let directory = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
+        .open(path)?;
+    let found = directory.metadata()?;
+    let own = nix::unistd::geteuid().as_raw();
+    if found.uid() != own || found.mode() & libc::S_ISVTX != 0 {
+        return Ok(false);
+    }
+    for entry in fs::read_dir(format!("/proc/self/fd/{}", directory.as_raw_fd()))? {
+        if entry?.metadata()?.uid() != own {
+            return Ok(false);
+        }
+    }
+    directory.set_permissions(Permissions::from_mode(0o750))?;
+    if let Some(group) = agent_group() {
+        let _ = fchown(&directory, None, Some(group));
+    }
+    Ok(true)
 }
 
 /// Why files of the agent are not safe in this directory, as a sentence: somebody other than root,
@@ -100,7 +144,6 @@ fn group_in(text: &str, name: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn missing_parents_are_made_for_the_group_only() {
@@ -124,7 +167,7 @@ mod tests {
             (0o757, Some("every user")),
             (0o1777, Some("every")),
         ] {
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             let sentence = weakness(&path);
             let is_right = match (&sentence, word) {
                 (Some(sentence), Some(word)) => sentence.contains(word),
@@ -133,6 +176,30 @@ mod tests {
             assert!(is_right, "{mode:o}: {sentence:?}");
         }
         fs::remove_dir(&path).unwrap();
+    }
+
+    #[test]
+    fn only_what_is_used_by_us_alone_is_narrowed() {
+        let base = std::env::temp_dir().join(format!("directory-narrow-{}", std::process::id()));
+        fs::create_dir_all(base.join("volume/below")).unwrap();
+        let (volume, link) = (base.join("volume"), base.join("link"));
+        std::os::unix::fs::symlink(&volume, &link).unwrap();
+        let mode_after = |path: &Path, mode| {
+            fs::set_permissions(&volume, Permissions::from_mode(mode)).unwrap();
+            narrow(path);
+            fs::metadata(&volume).unwrap().mode() & 0o7777
+        };
+        assert_eq!(mode_after(&volume, 0o777), 0o750);
+        assert_eq!(mode_after(&volume, 0o2777), 0o750);
+        assert_eq!(mode_after(&volume, 0o755), 0o755);
+        assert_eq!(mode_after(&volume, 0o1777), 0o1777);
+        assert_eq!(mode_after(&link, 0o777), 0o777);
+        // Only root can give files away.
+        if nix::unistd::geteuid().is_root() {
+            lchown(volume.join("below"), Some(65_534), None).unwrap();
+            assert_eq!(mode_after(&volume, 0o777), 0o777);
+        }
+        fs::remove_dir_all(&base).unwrap();
     }
 
     #[test]

@@ -19,6 +19,8 @@ const FIRST_PIDS: u64 = 0xeffffffc;
 /// Inode of the first cgroup namespace (PROC_CGROUP_INIT_INO).
 const FIRST_CGROUPS: u64 = 0xeffffffb;
 const PROC: &str = "/proc";
+/// What every root directory of a host has.
+const OF_ROOT: &str = "etc";
 
 /// What the numbers of processes that the probes tell are here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,15 +45,28 @@ fn host() -> &'static Host {
         let mounted = std::env::var("HOST_PROC").unwrap_or_else(|_| "/host/proc".to_owned());
         let numbers = numbers(own_namespace("pid"), || shows_kernel(&mounted));
         Host {
-            root: std::env::var_os("HOST_ROOT")
-                .filter(|root| !root.is_empty())
-                .map(PathBuf::from),
+            root: given("HOST_ROOT").filter(|root| root.join(OF_ROOT).is_dir()),
             proc: match numbers {
                 Numbers::Mounted => mounted,
                 _ => PROC.to_owned(),
             },
             numbers,
         }
+    })
+}
+
+/// The path in this variable.
+fn given(variable: &str) -> Option<PathBuf> {
+    let path = std::env::var_os(variable).filter(|path| !path.is_empty());
+    path.map(PathBuf::from)
+}
+
+/// Variables that name a place where nothing of the host is mounted, and that place.
+pub fn unmounted() -> impl Iterator<Item = (&'static str, PathBuf)> {
+    let places = [("HOST_ROOT", OF_ROOT), ("HOST_PROC", "1")];
+    places.into_iter().filter_map(|(variable, part)| {
+        let path = given(variable)?;
+        (!path.join(part).is_dir()).then_some((variable, path))
     })
 }
 
@@ -114,16 +129,18 @@ pub fn own_number() -> u32 {
     number_of(own).unwrap_or(own)
 }
 
-/// A file of the host by its absolute path there; without `HOST_ROOT`, or where it lacks there, the
-/// file of this path here.
+/// A file of the host by its absolute path there; the file of this path here where the host's root
+/// directory is not mounted. What the host lacks is not looked for here: users of the container are
+/// not those of the host.
 pub fn file(path: &str) -> PathBuf {
     below(host().root.as_deref(), path)
 }
 
 fn below(root: Option<&Path>, path: &str) -> PathBuf {
-    let there = root.map(|root| root.join(path.trim_start_matches('/')));
-    let there = there.filter(|there| there.exists());
-    there.unwrap_or_else(|| PathBuf::from(path))
+    match root {
+        Some(root) => root.join(path.trim_start_matches('/')),
+        None => PathBuf::from(path),
+    }
 }
 
 /// Whether paths of cgroups begin at the root of the host.
@@ -168,15 +185,10 @@ mod tests {
     }
 
     #[test]
-    fn files_of_the_host_come_first() {
-        let base = std::env::temp_dir().join(format!("host-{}", std::process::id()));
-        fs::create_dir_all(base.join("etc")).unwrap();
-        fs::write(base.join("etc/passwd"), "").unwrap();
-        assert_eq!(below(Some(&base), "/etc/passwd"), base.join("etc/passwd"));
-        let group = PathBuf::from("/etc/group");
-        assert_eq!(below(Some(&base), "/etc/group"), group);
-        assert_eq!(below(None, "/etc/group"), group);
-        fs::remove_dir_all(&base).unwrap();
+    fn files_of_the_host_are_not_mixed_with_those_here() {
+        let root = Path::new("/host/root");
+        assert_eq!(below(Some(root), "/etc/none"), root.join("etc/none"));
+        assert_eq!(below(None, "/etc/group"), Path::new("/etc/group"));
     }
 
     #[test]

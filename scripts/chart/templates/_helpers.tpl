@@ -32,7 +32,8 @@ seccomp: {{ ((.Values.datadog).systemProbe).seccomp | default "localhost/system-
 seccompRoot: {{ ((.Values.datadog).systemProbe).seccompRoot | default "/var/lib/kubelet/seccomp" | quote }}
 apparmor: {{ ((.Values.datadog).systemProbe).apparmor | default "unconfined" | quote }}
 {{- $admission := (.Values.clusterAgent).admissionController | default (dict) }}
-clusterAgent: {{ and (ne "false" (toString (.Values.clusterAgent).enabled)) (ne "false" (toString $admission.enabled)) }}
+{{- /* Without the admission controller the objects stay, so that what is applied again tells the API server to ask no more. */}}
+clusterAgent: {{ ne "false" (toString (.Values.clusterAgent).enabled) }}
 sessions: {{ and (eq "true" (toString ($admission.cwsInstrumentation).enabled)) (ne "false" (toString $admission.enabled)) }}
 mode: {{ ($admission.cwsInstrumentation).mode | default "remote_copy" | quote }}
 unlabelled: {{ eq "true" (toString $admission.mutateUnlabelled) }}
@@ -52,6 +53,13 @@ unlabelled: {{ eq "true" (toString $admission.mutateUnlabelled) }}
 {{- end }}
 {{- if and $s.sessions (not $s.clusterAgent) }}
 - Users of sessions are asked for, but `clusterAgent.enabled` is false: no session is instrumented.
+{{- end }}
+{{- $given := ((.Values.clusterAgent).admissionController).certificate | default (dict) }}
+{{- if and $s.sessions $given.caBundle (not (or $given.crt $given.secretName)) }}
+- `clusterAgent.admissionController.certificate.caBundle` vouches for no certificate that the chart makes, so that the API server cannot reach the webhook: set `crt` and `key`, or `secretName`, or leave it out.
+{{- end }}
+{{- if and $s.sessions $given.secretName (not (or $given.crt $given.caBundle)) }}
+- `clusterAgent.admissionController.certificate.secretName` is set without `caBundle`, so that the API server cannot reach the webhook: set `caBundle` to the authority of its certificate.
 {{- end }}
 {{- end -}}
 
@@ -80,15 +88,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end -}}
 
-{{/* Environment of a container. What users give (env, envDict, common) takes the place of what the chart says by the same name (texts, sources); no name stands twice. */}}
+{{/* Environment of a container. Of the same name, env wins over envDict, that over common, and that over what the chart says (texts, sources); no name stands twice. */}}
 {{- define "agent.env" -}}
 {{- $texts := .texts -}}
 {{- $sources := .sources -}}
-{{- range $name, $value := .envDict }}{{ $_ := set $texts $name $value }}{{ $_ = unset $sources $name }}{{ end -}}
-{{- range .common }}{{ $_ := unset $texts .name }}{{ $_ = unset $sources .name }}{{ end -}}
-{{- range .env }}{{ $_ := unset $texts .name }}{{ $_ = unset $sources .name }}{{ end -}}
 {{- $own := dict -}}
-{{- range .env }}{{ $_ := set $own .name true }}{{ end -}}
+{{- range .common }}{{ $_ := unset $texts .name }}{{ $_ = unset $sources .name }}{{ end -}}
+{{- range $name, $value := .envDict }}{{ $_ := set $texts $name $value }}{{ $_ = set $own $name true }}{{ $_ = unset $sources $name }}{{ end -}}
+{{- range .env }}{{ $_ := unset $texts .name }}{{ $_ = set $own .name true }}{{ $_ = unset $sources .name }}{{ end -}}
 {{- range $name, $value := $texts }}
 - name: {{ $name }}
   value: {{ toString $value | quote }}
@@ -112,7 +119,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $s := include "agent.settings" .root | fromYaml -}}
 DD_RUNTIME_SECURITY_CONFIG_ENABLED: {{ $s.enabled | quote }}
 DD_RUNTIME_SECURITY_CONFIG_FIM_ENABLED: {{ $s.fim | quote }}
-DD_RUNTIME_SECURITY_CONFIG_NETWORK_ENABLED: {{ $s.network | quote }}
+{{- /* It is on by itself, and this name of the setting wins over the one that files use now. */}}
+{{- if not $s.network }}
+DD_RUNTIME_SECURITY_CONFIG_NETWORK_ENABLED: "false"
+{{- end }}
 DD_RUNTIME_SECURITY_CONFIG_ENFORCEMENT_ENABLED: {{ $s.enforcement | quote }}
 DD_RUNTIME_SECURITY_CONFIG_USE_SECRUNTIME_TRACK: {{ $s.track | quote }}
 DD_RUNTIME_SECURITY_CONFIG_POLICIES_DIR: /etc/datadog-agent/runtime-security.d
@@ -120,7 +130,9 @@ DD_RUNTIME_SECURITY_CONFIG_SOCKET: /var/run/sysprobe/runtime-security.sock
 DD_SITE: {{ $s.site | quote }}
 DD_LOG_LEVEL: {{ .container.logLevel | default $s.logLevel | quote }}
 HOST_ROOT: /host/root
+{{- if .probe }}
 HOST_PROC: /host/proc
+{{- end }}
 {{- with $s.include }}
 DD_RUNTIME_SECURITY_CONFIG_CONTAINER_INCLUDE: {{ . | quote }}
 {{- end }}
@@ -157,6 +169,8 @@ DD_ADMISSION_CONTROLLER_CWS_INSTRUMENTATION_MODE: {{ $s.mode | quote }}
 DD_ADMISSION_CONTROLLER_CWS_INSTRUMENTATION_MUTATE_UNLABELLED: {{ $s.unlabelled | quote }}
 DD_ADMISSION_CONTROLLER_CWS_INSTRUMENTATION_IMAGE_NAME: {{ include "agent.repository" . | quote }}
 DD_ADMISSION_CONTROLLER_CWS_INSTRUMENTATION_IMAGE_TAG: {{ ((.Values.agents).image).digest | default (include "agent.tag" .) | quote }}
+{{- /* A second less than the API server waits. */}}
+DD_ADMISSION_CONTROLLER_CWS_INSTRUMENTATION_TIMEOUT: {{ max 1 (sub (((.Values.clusterAgent).admissionController).timeoutSeconds | default 3) 1) }}s
 {{- if $s.sessions }}
 DD_ADMISSION_CONTROLLER_CERTIFICATE_DIRECTORY: /etc/certificate
 {{- end }}
@@ -167,6 +181,17 @@ DD_LOG_LEVEL: {{ $s.logLevel | quote }}
 {{- define "agent.admissionSources" -}}
 DD_CLUSTER_AGENT_SERVICE_ACCOUNT_NAME: {fieldRef: {fieldPath: spec.serviceAccountName}}
 DD_KUBE_RESOURCES_NAMESPACE: {fieldRef: {fieldPath: metadata.namespace}}
+{{- end -}}
+
+{{/* Nodes to run on, from what users say of them. */}}
+{{- define "agent.nodeSelector" -}}
+{{- $given := . | default (dict) -}}
+{{- if not (hasKey $given "kubernetes.io/os") }}
+kubernetes.io/os: linux
+{{- end }}
+{{- with $given }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{- define "agent.certificateName" -}}

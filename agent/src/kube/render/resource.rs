@@ -205,7 +205,10 @@ fn moved(spec: &Value) -> Value {
             Some(at(&values, key)).filter(|value| value.is_array()),
             &mut found,
         ) {
-            more.splice(0..0, before.iter().cloned());
+            // A name stands once; the nearer place wins.
+            let mut kept = before.clone();
+            kept.retain(|one| more.iter().all(|other| other["name"] != one["name"]));
+            more.splice(0..0, kept);
         }
         values::set(&mut values, key, found);
     }
@@ -226,7 +229,12 @@ fn remove(value: &mut Value, name: &str) {
 
 /// Names what is left, as deep as it goes without leaving the known sections.
 fn name_rest(rest: &Value, path: &str, known: &[String], warnings: &mut Vec<String>) {
-    let Value::Object(fields) = rest else { return };
+    let Value::Object(fields) = rest else {
+        if !rest.is_null() {
+            warnings.push(values::no_section(path));
+        }
+        return;
+    };
     for (key, value) in fields {
         let name = format!("{path}.{key}");
         let section = format!("{name}.");

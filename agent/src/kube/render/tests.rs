@@ -34,6 +34,7 @@ fn templates_are_understood_as_go_does() {
         ("{{ (.a).b | toString | quote }}", "\"1\""),
         ("{{ toString .missing }}", "<nil>"),
         ("{{ eq \"x\" \"y\" \"x\" }}{{ ne 1 2 }}", "truetrue"),
+        ("{{ max 1 (sub 3 1) }}{{ max 1 (sub \"1\" 1) }}", "21"),
         ("{{ or .empty .text }}{{ and .a .empty }}", "a-b"),
         ("{{ $d := dict \"k\" 1 }}{{ $_ := set $d \"l\" 2 }}{{ $_ = unset $d \"k\" }}{{ toYaml $d }}", "l: 2"),
         ("{{ toYaml .list | nindent 2 }}", "\n  - x\n  - y"),
@@ -166,9 +167,11 @@ fn images_are_taken_apart() {
 #[test]
 fn a_resource_has_a_name_a_namespace_and_an_environment_from_two_places() {
     let text = "apiVersion: datadoghq.com/v2alpha1\nkind: DatadogAgent\n\
-        metadata: {name: mine, namespace: there}\nspec: {override: {nodeAgent: {env: [{name: A, value: b}], \
-        containers: {system-probe: {env: [{name: C, value: d}]}}}}}\n";
+        metadata: {name: mine, namespace: there}\nspec: {override: {nodeAgent: {env: [{name: A, value: b}, {name: E, value: of-all}], \
+        containers: {system-probe: {env: [{name: C, value: d}, {name: E, value: own}]}}}}}\n";
     let manifests = rendered(text).manifests;
+    assert_eq!(manifests.matches("value: of-all\n").count(), 1);
+    assert_eq!(manifests.matches("value: own\n").count(), 1);
     assert!(manifests.contains("name: mine-agent\n  namespace: there\n"));
     assert_eq!(manifests.matches("name: A\n").count(), 2);
     assert_eq!(manifests.matches("name: C\n").count(), 1);
@@ -178,6 +181,45 @@ fn a_resource_has_a_name_a_namespace_and_an_environment_from_two_places() {
     };
     let manifests = render(text, &options).unwrap().manifests;
     assert!(manifests.contains("namespace: here\n") && !manifests.contains("namespace: there\n"));
+}
+
+#[test]
+fn a_value_where_a_section_of_a_resource_belongs_is_named() {
+    for (spec, name) in [
+        ("{features: {cws: true}}", "spec.features.cws"),
+        ("{features: [cws]}", "spec.features"),
+        ("all", "spec"),
+    ] {
+        let text =
+            format!("apiVersion: datadoghq.com/v2alpha1\nkind: DatadogAgent\nspec: {spec}\n");
+        let warnings = rendered(&text).warnings;
+        let expected = format!("`{name}` has no effect: it must hold further keys");
+        assert!(warnings.contains(&expected), "{warnings:?}");
+    }
+}
+
+#[test]
+fn authorities_that_do_not_vouch_for_the_certificate_are_named() {
+    for (certificate, expected) in [
+        ("{caBundle: a}", Some("vouches for no certificate")),
+        ("{secretName: a}", Some("is set without `caBundle`")),
+        ("{secretName: a, caBundle: b}", None),
+        ("{crt: a, key: b}", None),
+        ("{crt: a, key: b, caBundle: c}", None),
+        ("{}", None),
+    ] {
+        let values = format!(
+            "clusterAgent: {{admissionController: {{certificate: {certificate}, \
+             cwsInstrumentation: {{enabled: true}}}}}}"
+        );
+        let warnings = rendered(&values).warnings;
+        let about = warnings.iter().find(|one| one.contains("caBundle"));
+        let is_right = match (about, expected) {
+            (Some(about), Some(expected)) => about.contains(expected),
+            (about, expected) => about.is_none() && expected.is_none(),
+        };
+        assert!(is_right, "{certificate}: {about:?}");
+    }
 }
 
 #[test]

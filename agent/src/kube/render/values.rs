@@ -146,13 +146,16 @@ impl Checking<'_> {
                 Some(section @ Value::Object(_)) if value.is_object() || value.is_null() => {
                     self.walk(value, section, &name);
                 }
-                Some(Value::Object(_)) => self
-                    .unknown
-                    .push(format!("`{name}` has no effect: it must hold further keys")),
+                Some(Value::Object(_)) => self.unknown.push(no_section(&name)),
                 Some(_) => {}
             }
         }
     }
+}
+
+/// The sentence about a value where a section belongs.
+pub(super) fn no_section(name: &str) -> String {
+    format!("`{name}` has no effect: it must hold further keys")
 }
 
 /// The sentence about a key that has no effect, with the nearest one that has.

@@ -38,7 +38,9 @@ use crate::resolve::clock::monotonic_now;
 use crate::sys::host::{self, Numbers};
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::socket::Listener;
-use setup::{gate_options, kernel_options, resolver, unsafe_directories, watches_packets};
+use setup::{
+    gate_options, kernel_options, narrow_directories, resolver, unsafe_directories, watches_packets,
+};
 
 const SIGNALS: Token = Token(0);
 const EVENT_SOCKET: Token = Token(1);
@@ -132,6 +134,7 @@ impl Agent {
         let poll = Poll::new().map_err(|error| Error::Io("polling", error))?;
         let signals = Signals::block(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])
             .map_err(|error| Error::Io("taking signals", error))?;
+        narrow_directories(settings);
         let events = Listener::bind(&settings.event_socket()).map_err(Error::Socket)?;
         let commands_listener =
             Listener::bind(&settings.command_socket()).map_err(Error::Socket)?;

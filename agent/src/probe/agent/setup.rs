@@ -79,16 +79,28 @@ fn private_ranges(settings: &Settings) -> PrivateRanges {
     ranges
 }
 
-/// What is wrong with who may write where sockets and lock files are, as sentences; they are
-/// logged, too.
-pub(super) fn unsafe_directories(settings: &Settings) -> Vec<String> {
+/// Takes write access to where sockets and lock files are from others, where nobody else uses it.
+pub(super) fn narrow_directories(settings: &Settings) {
+    for path in directories(settings) {
+        directory::narrow(&path);
+    }
+}
+
+/// The directories of sockets and lock files.
+fn directories(settings: &Settings) -> Vec<PathBuf> {
     let sockets = [settings.event_socket(), settings.command_socket()];
     let parents = sockets.iter().filter_map(|socket| socket.parent());
     let mut directories: Vec<PathBuf> = parents.map(PathBuf::from).collect();
     directories.push(settings.run_path());
     directories.sort();
     directories.dedup();
-    let sentences: Vec<String> = directories
+    directories
+}
+
+/// What is wrong with who may write where sockets and lock files are, as sentences; they are
+/// logged, too.
+pub(super) fn unsafe_directories(settings: &Settings) -> Vec<String> {
+    let sentences: Vec<String> = directories(settings)
         .iter()
         .filter_map(|path| directory::weakness(path))
         .collect();

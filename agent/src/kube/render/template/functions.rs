@@ -22,6 +22,8 @@ pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, Wrong> {
         ("not", [value]) => (!is_true(value)).into(),
         ("eq", [one, others @ ..]) => others.contains(one).into(),
         ("ne", [one, other]) => (one != other).into(),
+        ("sub", [one, other]) => integer(one).saturating_sub(integer(other)).into(),
+        ("max", [one, other]) => integer(one).max(integer(other)).into(),
         ("list", items) => items.into(),
         ("dict", pairs) => dictionary(pairs),
         ("get", [fields, key]) => fields.get(&*text(key)).cloned().unwrap_or("".into()),
@@ -74,6 +76,10 @@ fn of_text(name: &str, arguments: &[Value], last: &str) -> Result<String, Wrong>
         }
         _ => return Err("an unknown function, or one with other arguments"),
     })
+}
+
+fn integer(value: &Value) -> i64 {
+    text(value).parse().unwrap_or(0)
 }
 
 fn dictionary(pairs: &[Value]) -> Value {
