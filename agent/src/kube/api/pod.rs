@@ -212,7 +212,9 @@ mod tests {
     type Change = fn(&mut Value);
 
     /// What is changed in the pod, the mode, whether pods without a label are meant, and the outcome.
-    const CASES: &[(Change, fn() -> Mode, bool, Result<&str, Reason>)] = &[
+    type Case = (Change, fn() -> Mode, bool, Result<&'static str, Reason>);
+
+    const CASES: &[Case] = &[
         (|_| {}, init, false, Ok("app")),
         (
             |pod| pod["metadata"]["labels"][ENABLED] = json!("false"),
