@@ -56,7 +56,7 @@ pub(super) enum Phase {
 /// What a turn brought.
 #[derive(Debug)]
 pub(super) enum Turn {
-    /// Nothing to do for now.
+    /// Nothing until it is woken again.
     Nothing,
     /// A request that is to be answered.
     Asked(Request),
