@@ -36,6 +36,7 @@ pub(crate) fn run(report: &mut Report) {
 }
 
 fn documents(path: &Path) -> Result<Value, Failure> {
+    not_in_vm()?;
     let python = scratch::tool("venv/bin/python");
     if !python.exists() {
         return Err(Failure::Skipped(format!(

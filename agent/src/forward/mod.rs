@@ -274,8 +274,8 @@ impl Forwarder {
     /// Notes what woke the loop.
     fn wake(&mut self, token: Token) {
         // Everything else is looked at in every turn.
-        if token.0 >= FIRST_PEER {
-            self.server.wake(token.0);
+        if token == COMMANDS || token.0 >= FIRST_PEER {
+            self.server.wake(token);
         }
     }
 

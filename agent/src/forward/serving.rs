@@ -46,6 +46,8 @@ impl Command for Request {
 pub(super) struct Server {
     /// Without one nobody can ask; everything else goes on.
     listener: Option<Listener>,
+    /// What the listener is polled under.
+    door: Token,
     reception: Reception,
     commands: Commands<Request>,
 }
@@ -59,6 +61,7 @@ impl Server {
             listener: listener
                 .inspect_err(|error| log::warn!("this role answers no commands: {error}"))
                 .ok(),
+            door: token,
             reception: Reception::new(FIRST_PEER),
             commands: Commands::default(),
         }
@@ -72,15 +75,23 @@ impl Server {
         let connected = self.commands.connected();
         let limits = Commands::<Request>::LIMITS;
         let commands = &mut self.commands;
-        self.reception
-            .admit(listener, registry, connected, limits, |token, peer| {
+        self.reception.admit(
+            (self.door, listener),
+            registry,
+            connected,
+            limits,
+            |token, peer| {
                 commands.add(token, peer);
-            });
+            },
+        );
     }
 
-    /// Notes that a peer can be read from or written to.
-    pub(super) fn wake(&mut self, peer: usize) {
-        self.commands.wake(peer);
+    /// Notes that somebody waits at the socket, or that a peer can be read from or written to.
+    pub(super) fn wake(&mut self, token: Token) {
+        match token == self.door {
+            true => self.reception.knock(token),
+            false => self.commands.wake(token.0),
+        }
     }
 
     /// Whether some peer wants a turn, without which the loop may wait.

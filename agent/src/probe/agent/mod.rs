@@ -270,10 +270,10 @@ impl Agent {
             }
             let turn = Instant::now();
             more = self.drain();
-            self.admit();
             for event in &ready {
                 self.serve(event.token());
             }
+            self.admit();
             self.serve_commands();
             more |= self.commands.has_pending();
             self.look_after();
@@ -296,7 +296,8 @@ impl Agent {
     fn serve(&mut self, token: Token) {
         match token {
             SIGNALS => self.take_signals(),
-            EVENT_SOCKET | COMMAND_SOCKET | SELF_TEST | RING => {}
+            EVENT_SOCKET | COMMAND_SOCKET => self.reception.knock(token),
+            SELF_TEST | RING => {}
             Token(peer) if self.pipeline.subscribers.owns(peer) => {
                 let change = self.pipeline.subscribers.ready(peer);
                 self.follow(&change);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use mio::event::Source;
 use serde_json::{json, Value};
 
-use super::Agent;
+use super::{Agent, COMMAND_SOCKET, EVENT_SOCKET};
 use crate::config::{keys, runtime};
 use crate::ipc::{failure, Commands, SUCCESS};
 use crate::logger;
@@ -37,15 +37,16 @@ impl Agent {
         let readers = &mut self.pipeline.subscribers;
         let connected = readers.connected();
         let limits = Subscribers::LIMITS;
+        let door = (EVENT_SOCKET, &self.events);
         self.reception
-            .admit(&self.events, registry, connected, limits, |token, peer| {
+            .admit(door, registry, connected, limits, |token, peer| {
                 readers.add(token, peer);
             });
         let commands = &mut self.commands;
         let (connected, limits) = (commands.connected(), Commands::<Command>::LIMITS);
-        let listener = &self.commands_listener;
+        let door = (COMMAND_SOCKET, &self.commands_listener);
         self.reception
-            .admit(listener, registry, connected, limits, |token, peer| {
+            .admit(door, registry, connected, limits, |token, peer| {
                 commands.add(token, peer);
             });
     }
