@@ -119,6 +119,22 @@ INLINE u32 kind_of(struct view *view)
 	return 0;
 }
 
+/*
+ * TCP or UDP over IPv4 that is no message of any kind, read where it lies: what most packets are,
+ * and all that is to be known of them when nothing else is asked.
+ */
+INLINE int is_no_message(struct packet *packet)
+{
+	struct ipv4_header *header = plain_ipv4(packet);
+	u16 *ports = (u16 *)(header + 1);
+	u32 service = CONSTANT(METADATA_ADDRESS);
+
+	if (!header || (header->protocol != IPPROTO_TCP && header->protocol != IPPROTO_UDP))
+		return 0;
+	return ports[0] != __builtin_bswap16(DNS_PORT) && ports[1] != __builtin_bswap16(DNS_PORT) &&
+	       header->source != service && header->destination != service;
+}
+
 /* The end of the packet's connection that is in this namespace. */
 INLINE void local_end(struct flow *flow, struct packet_state *state)
 {
@@ -284,6 +300,8 @@ INLINE int classify(struct packet *packet, u32 egress)
 	u32 kind = 0;
 	u32 key = 0;
 
+	if (!has_filters && !has_drops && is_no_message(packet))
+		return TC_ACT_UNSPEC;
 	state = bpf_map_lookup_elem(&packet_states, &key);
 	if (!state)
 		return TC_ACT_UNSPEC;
