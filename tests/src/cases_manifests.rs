@@ -11,6 +11,7 @@ use std::process::Command;
 use serde_json::{json, Value};
 
 use crate::finished::finish;
+use crate::flare_host::not_in_vm;
 use crate::oci::{CAPABILITIES, OF_HOST, OF_POD, UNUSED};
 use crate::report::{ensure, Failure, Outcome, Report};
 use crate::scratch::{self, patience};
