@@ -275,11 +275,12 @@ fn switch() -> Outcome {
 fn names_of_the_switch() -> Outcome {
     let runtime = "DD_RUNTIME_ADMISSION_CONTROLLER_CWS_INSTRUMENTATION_ENABLED";
     let usual = "DD_ADMISSION_CONTROLLER_CWS_INSTRUMENTATION_ENABLED";
-    let cases: [(&[(&str, &str)], bool); 5] = [
+    let cases: [(&[(&str, &str)], bool); 6] = [
         (&[], false),
         (&[(usual, "true")], true),
         (&[(runtime, "true")], true),
         (&[(usual, "true"), (runtime, "false")], false),
+        (&[(usual, "false"), (runtime, "true")], false),
         (&[(usual, "false")], false),
     ];
     for (variables, expected) in cases {

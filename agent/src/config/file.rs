@@ -15,14 +15,16 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use serde_yaml::Value as Yaml;
 
 use super::keys::is_whole;
+use super::value::{Kind, Value};
 
 /// Largest file that is read, in bytes.
 const SIZE_LIMIT: u64 = 4 * 1024 * 1024;
 
 /// The section whose keys are sometimes left at the top level.
 const SECTION: &str = "runtime_security_config";
+const ENABLED: &str = "enabled";
 /// Keys of that section that are known to be left there.
-const SLIPPED: [&str; 4] = ["enabled", "fim_enabled", "socket", "cmd_socket"];
+const SLIPPED: [&str; 4] = [ENABLED, "fim_enabled", "socket", "cmd_socket"];
 
 /// Why a file gave nothing.
 #[derive(Debug)]
@@ -132,22 +134,40 @@ impl Layer {
         }
     }
 
-    /// Moves keys that follow an empty `runtime_security_config:` at the same depth below it.
+    /// Moves keys that follow an empty `runtime_security_config:` at the same depth below it. Where
+    /// the section has keys, `enabled` beside it is moved, too, and one `false` wins.
     fn indent_slipped(&mut self) {
-        if !matches!(self.values.get(SECTION), Some(Yaml::Null)) {
-            return;
-        }
+        let is_empty = matches!(self.values.get(SECTION), Some(Yaml::Null));
+        let has_keys = self.values.keys().any(|name| is_below(name, SECTION));
         for name in SLIPPED {
+            let is_slipped = is_empty || has_keys && name == ENABLED;
+            if !is_slipped {
+                continue;
+            }
             let Some(value) = self.values.remove(name) else {
                 continue;
             };
+            let whole = format!("{SECTION}.{name}");
+            if self.values.contains_key(&whole) && !says_false(&value) {
+                continue;
+            }
+            let place = if is_empty { "below an empty" } else { "beside" };
             self.warnings.push(format!(
-                "{}: `{name}` stands at the top level, below an empty `{SECTION}:`; it is taken as `{SECTION}.{name}`, indent it by two spaces",
+                "{}: `{name}` stands at the top level, {place} `{SECTION}:`; it is taken as `{whole}`, indent it by two spaces",
                 self.path.display()
             ));
-            self.values.insert(format!("{SECTION}.{name}"), value);
+            self.values.insert(whole, value);
         }
     }
+}
+
+fn is_below(name: &str, section: &str) -> bool {
+    name.strip_prefix(section)
+        .is_some_and(|rest| rest.starts_with('.'))
+}
+
+fn says_false(yaml: &Yaml) -> bool {
+    Value::from_yaml(Kind::Flag, yaml).is_ok_and(|value| value == Value::Flag(false))
 }
 
 fn read_text(path: &Path) -> Result<String, Error> {

@@ -72,7 +72,9 @@ impl Settings {
         for key in keys::ALL {
             settings.resolve(key, &layers, &request.environment);
         }
-        settings.resolve_enabled(&layers, &request.environment);
+        for switch in [&keys::ENABLED, &keys::ADMISSION_ENABLED] {
+            settings.resolve_switch(switch, &layers, &request.environment);
+        }
         settings.judge_classifiers();
         if !request.keeps_handles {
             settings.resolve_secrets();
@@ -112,15 +114,23 @@ impl Settings {
                 return;
             }
         }
-        let mut found = self.candidates(key, key.name, &key.variable_names(), layers, environment);
+        let mut found = match key.second_name() {
+            Some(name) => self.candidates(key, &name, &[variable_of(&name)], layers, environment),
+            None => Vec::new(),
+        };
+        found.extend(self.candidates(key, key.name, &key.variable_names(), layers, environment));
         if let Some(winner) = found.pop() {
             self.values.insert(key.name, winner);
         }
     }
 
     /// One `false` anywhere wins, whatever comes later.
-    fn resolve_enabled(&mut self, layers: &[Layer], environment: &BTreeMap<String, String>) {
-        let key = &keys::ENABLED;
+    fn resolve_switch(
+        &mut self,
+        key: &'static Key,
+        layers: &[Layer],
+        environment: &BTreeMap<String, String>,
+    ) {
         let before = self.warnings.len();
         let found = self.candidates(key, key.name, &key.variable_names(), layers, environment);
         // They were all given when the key was resolved as every other.

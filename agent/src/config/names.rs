@@ -22,7 +22,16 @@ const OWN_SECTIONS: [&str; 3] = [
     "proxy",
 ];
 /// Sections that other programs have keys in, too.
-const SHARED_SECTIONS: [&str; 2] = ["system_probe_config", "security_agent"];
+const SHARED_SECTIONS: [&str; 3] = [
+    "system_probe_config",
+    "security_agent",
+    "admission_controller",
+];
+/// Beginnings of variables, besides those of [`OWN_SECTIONS`], of which every one should be known.
+const OWN_VARIABLES: [&str; 2] = [
+    "DD_ADMISSION_CONTROLLER_CWS_INSTRUMENTATION_",
+    "DD_RUNTIME_ADMISSION_CONTROLLER_",
+];
 /// Longest distance of a name in a section to the one that is suggested.
 const FAR: usize = 4;
 /// The same at the top level, where most names are not ours.
@@ -182,7 +191,9 @@ impl Names {
         let mut warnings = Vec::new();
         let ours = |variable: &str| {
             let mut sections = OWN_SECTIONS.iter();
+            let mut beginnings = OWN_VARIABLES.iter();
             sections.any(|section| variable.starts_with(&format!("{}_", variable_of(section))))
+                || beginnings.any(|beginning| variable.starts_with(beginning))
         };
         let odd = environment
             .iter()

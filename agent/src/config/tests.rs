@@ -4,6 +4,7 @@ use super::*;
 use std::fs;
 
 mod classifiers;
+mod elsewhere;
 
 type Variables = &'static [(&'static str, &'static str)];
 
@@ -153,7 +154,7 @@ fn every_key_is_read_from_a_file_and_from_the_environment() {
         let (text, wrong, wrong_variable) = samples(key);
         let expected = Value::from_text(key.kind, text).unwrap();
         for name in key.names() {
-            let deprecated = usize::from(name != key.name);
+            let deprecated = usize::from(key.old_name().as_ref() == Some(&name));
             let good = Files::new("key", &[("datadog.yaml", &format!("{name}: {text}\n"))]);
             let settings = good.load(&[]);
             assert_eq!(settings.value(key), Some(&expected), "{name}");
@@ -334,13 +335,17 @@ fn everything_the_guide_says_about_turning_off_is_understood() {
     const NETWORK: &str = "runtime_security_config:\n  network:\n    enabled: false\n";
     const FIM: &str = "runtime_security_config:\n  fim_enabled: true\n";
     const SLIPPED_FIM: &str = "runtime_security_config:\nenabled: false\nfim_enabled: true\n";
+    const BESIDE: &str = "runtime_security_config:\n  socket: /x\nenabled: false\n";
+    const OVERRULED: &str = "runtime_security_config:\n  enabled: true\nenabled: false\n";
     let network_off = [("DD_RUNTIME_SECURITY_CONFIG_NETWORK_ENABLED", "false")];
     let new_network_off = [("DD_EVENT_MONITORING_CONFIG_NETWORK_ENABLED", "false")];
     let off = [(VARIABLE, "false")];
     // security-agent.yaml, system-probe.yaml, environment, the mode, whether packets are watched
     type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str, bool);
-    let cases: [Case<'_>; 13] = [
+    let cases: [Case<'_>; 15] = [
         (ON, ON, &[], "full", true),
+        (BESIDE, ON, &[], "security-agent.yaml", true),
+        (ON, OVERRULED, &[], "system-probe.yaml", true),
         (SLIP, SLIP, &[], "security-agent.yaml", true),
         (SLIP, "", &[], "security-agent.yaml", true),
         ("", SLIP, &[], "system-probe.yaml", true),

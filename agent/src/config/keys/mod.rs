@@ -69,11 +69,23 @@ impl Key {
         old_name(self.name)
     }
 
-    /// The present name and the deprecated one.
+    /// The name beside the other keys of the network, for one that is found below the section of
+    /// the probes' old names; it counts when the key's own name is not set.
+    pub fn second_name(&self) -> Option<String> {
+        let rest = self.name.strip_prefix(OLD_PROBE_SECTION)?;
+        let is_of_network = rest.starts_with("network.");
+        is_of_network.then(|| format!("{PROBE_SECTION}{rest}"))
+    }
+
+    /// The present name and others that are understood.
     pub fn names(&self) -> impl Iterator<Item = String> {
-        [Some(self.name.to_owned()), self.old_name()]
-            .into_iter()
-            .flatten()
+        [
+            Some(self.name.to_owned()),
+            self.old_name(),
+            self.second_name(),
+        ]
+        .into_iter()
+        .flatten()
     }
 
     /// The environment variables of the present name, the winning one first.

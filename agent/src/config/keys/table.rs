@@ -153,7 +153,7 @@ keys! {
     NETWORK_RAW_PACKET_FILTER: Text = "event_monitoring_config.network.raw_packet.filter", "no_pid_tcp_syn", SystemProbe, "Which raw packets without a process are reported.";
     NETWORK_CLASSIFIER_PRIORITY: Count = "event_monitoring_config.network.classifier_priority", "10", SystemProbe, "Priority of the classifiers on network interfaces; it must be strictly below that of a network plug-in which stops the chain.";
     NETWORK_CLASSIFIER_HANDLE: Count = "event_monitoring_config.network.classifier_handle", "0", SystemProbe, "Handle of the classifiers; one of the run's own when 0.";
-    NETWORK_RAW_CLASSIFIER_HANDLE: Count = "event_monitoring_config.network.raw_classifier_handle", "0", SystemProbe, "Handle of the classifiers of raw packets; the kernel chooses when 0.";
+    NETWORK_RAW_CLASSIFIER_HANDLE: Count = "event_monitoring_config.network.raw_classifier_handle", "0", SystemProbe, "Set together with classifier_handle, or neither of them; this agent has one classifier for all packets, and gives it the other one.";
     NETWORK_LAZY_INTERFACE_PREFIXES: List = "event_monitoring_config.network.lazy_interface_prefixes", "", SystemProbe, "Beginnings of names of interfaces that do not keep a network namespace alive, besides lo and dummy.";
     NETWORK_PRIVATE_IP_RANGES: List = "event_monitoring_config.network.private_ip_ranges", "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 0.0.0.0/8 127.0.0.0/8 169.254.0.0/16 192.0.0.0/24 192.0.2.0/24 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4 100.64.0.0/10 fc00::/7 ::1/128", SystemProbe, "Addresses that are not public.";
     NETWORK_EXTRA_PRIVATE_IP_RANGES: List = "event_monitoring_config.network.extra_private_ip_ranges", "", SystemProbe, "More addresses that are not public.";

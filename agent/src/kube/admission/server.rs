@@ -344,9 +344,14 @@ impl Server {
     /// Says what becomes of reviews now.
     fn say(&self) {
         let options = &self.options;
-        match &options.off {
-            Some(why) => log::warn!("every review is allowed unmodified: {why}"),
-            None => log::info!(
+        match (&options.off, &options.mode) {
+            (Some(why), _) => log::warn!("every review is allowed unmodified: {why}"),
+            (None, None) => log::warn!(
+                "every review is allowed unmodified: {} is unknown; set it to remote_copy or \
+                 init_container",
+                keys::ADMISSION_MODE.name
+            ),
+            (None, Some(_)) => log::info!(
                 "reviews of pods are answered at {}, of commands at {}",
                 options.pod_endpoint,
                 options.command_endpoint
