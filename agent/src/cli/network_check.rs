@@ -173,7 +173,10 @@ mod tests {
         below: 5,
         is_sure: true,
     };
-    const IMPOSSIBLE: Advice = Advice::Impossible { is_sure: false };
+    const IMPOSSIBLE: Advice = Advice::Impossible {
+        is_early: false,
+        is_sure: false,
+    };
 
     fn checked(advice: Advice, problem: &str) -> Check {
         let classifier = Classifier {

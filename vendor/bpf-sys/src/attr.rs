@@ -145,6 +145,23 @@ pub(crate) struct BtfLoad {
     pub reserved: u32,
 }
 
+/// `BPF_PROG_QUERY`, up to the count.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(crate) struct ProgramQuery {
+    pub target_fd: u32,
+    pub attach_type: u32,
+    pub query_flags: u32,
+    pub attach_flags: u32,
+    pub prog_ids: u64,
+    pub prog_cnt: u32,
+    pub padding: u32,
+    pub prog_attach_flags: u64,
+    pub link_ids: u64,
+    pub link_attach_flags: u64,
+    pub revision: u64,
+}
+
 /// `BPF_LINK_CREATE` without options.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
@@ -233,6 +250,8 @@ const _: () = assert!(size_of::<RawTracepoint>() == 16);
 const _: () = assert!(offset_of!(RawTracepoint, prog_fd) == 8);
 const _: () = assert!(size_of::<BtfLoad>() == 32);
 const _: () = assert!(offset_of!(BtfLoad, btf_log_level) == 24);
+const _: () = assert!(size_of::<ProgramQuery>() == 64);
+const _: () = assert!(offset_of!(ProgramQuery, prog_cnt) == 24);
 const _: () = assert!(size_of::<LinkCreate>() == 16);
 const _: () = assert!(size_of::<IterCreate>() == 8);
 const _: () = assert!(size_of::<KernelProgramInfo>() == 232);

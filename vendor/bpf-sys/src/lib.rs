@@ -28,8 +28,8 @@ pub use error::{forget_last_error, last_error, LoadError};
 pub use identity::Objects;
 pub use map::{create_map, map_info, possible_cpus, MapHandle, MapInfo, MapSpec};
 pub use program::{
-    link_create, load_program, program_info, program_maps, raw_tracepoint_open, test_run,
-    ProgramInfo, ProgramLoad, LOG_KEPT,
+    attached_programs, link_create, load_program, program_info, program_maps, raw_tracepoint_open,
+    test_run, ProgramInfo, ProgramLoad, LOG_KEPT,
 };
 pub use registry::{forget_maps, map_fd};
 pub use types::*;

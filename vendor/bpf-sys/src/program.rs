@@ -26,6 +26,8 @@ const LOG_ROOM: usize = 1024 * 1024;
 
 /// Maps of one program that are told (`MAX_USED_MAPS` of the kernel).
 const MAPS_SHOWN: usize = 64;
+/// Programs of an interface that are told of.
+const PROGRAMS_SHOWN: usize = 64;
 
 /// Bytes of one instruction.
 const INSTRUCTION: usize = 8;
@@ -219,6 +221,29 @@ pub fn link_create(
     let raw = result.map_err(|errno| remember(LoadError::new("attach a link", "", errno)))?;
     // SAFETY: the kernel just made this descriptor for us, and nothing else holds it.
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// The numbers of the programs that are attached to a network interface of this thread's namespace, in
+/// the order in which they run, at most 64: for attach types of TCX (6.6).
+///
+/// # Errors
+/// EINVAL where the kernel does not know the attach type, ENODEV without such an interface, EPERM
+/// without CAP_NET_ADMIN, ENOSPC when there are more.
+pub fn attached_programs(interface: u32, attach_type: u32) -> io::Result<Vec<u32>> {
+    let mut ids = [0_u32; PROGRAMS_SHOWN];
+    let mut attr = attr::ProgramQuery {
+        // The same place as the number of an interface.
+        target_fd: interface,
+        attach_type,
+        prog_ids: ids.as_mut_ptr() as u64,
+        prog_cnt: PROGRAMS_SHOWN as u32,
+        ..Default::default()
+    };
+    // SAFETY: the kernel writes at most prog_cnt numbers to the array, which outlives the call, and
+    // nothing through the other addresses, which are 0.
+    unsafe { bpf(Command::ProgramQuery, &mut attr) }.map_err(io::Error::from_raw_os_error)?;
+    let count = usize::try_from(attr.prog_cnt).unwrap_or_default();
+    Ok(ids.into_iter().take(count).collect())
 }
 
 /// Runs a classifier once on a packet that is nowhere else (4.12 and later), and returns its result.

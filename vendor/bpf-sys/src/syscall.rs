@@ -27,6 +27,7 @@ pub(crate) enum Command {
     ProgramById = 13,
     MapById = 14,
     ObjectInfo = 15,
+    ProgramQuery = 16,
     RawTracepointOpen = 17,
     BtfLoad = 18,
     MapFreeze = 22,

@@ -42,6 +42,7 @@ pub mod attach_kind {
     numbers! { "BPF_":
         SK_SKB_STREAM_PARSER = 4, SK_SKB_STREAM_VERDICT = 5, TRACE_RAW_TP = 23, TRACE_FENTRY = 24,
         TRACE_FEXIT = 25, MODIFY_RETURN = 26, LSM_MAC = 27, TRACE_ITER = 28, SK_LOOKUP = 36,
+        TCX_INGRESS = 46, TCX_EGRESS = 47,
     }
 }
 

@@ -35,6 +35,8 @@ pub(super) const ERROR: u16 = 2;
 pub(super) const DONE: u16 = 3;
 /// No kind of the kernel: a sentence of ours in a stream of messages.
 pub(super) const SENTENCE: u16 = u16::MAX;
+/// No kind of the kernel: programs of TCX on an interface.
+pub(super) const EARLY_PROGRAMS: u16 = u16::MAX - 1;
 /// NLM_F_DUMP_INTR: the tables changed during the dump.
 pub(super) const INTERRUPTED: u16 = 0x10;
 /// NLM_F_REQUEST | NLM_F_DUMP.
@@ -207,8 +209,8 @@ pub(super) fn new_filter(filter: &NewFilter<'_>) -> Vec<u8> {
     body
 }
 
-/// Names one filter, to ask for it or to delete it. `None` without priority or handle, which would stand for
-/// everybody's filters.
+/// Names one filter, to ask for it or to delete it. `None` without priority or handle, which would
+/// stand for everybody's filters.
 pub(super) fn one_filter(interface: u32, filter: &Filter) -> Option<Vec<u8>> {
     if filter.priority == 0 || filter.handle == 0 {
         return None;

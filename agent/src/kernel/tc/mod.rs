@@ -22,6 +22,8 @@ pub mod watch;
 
 use std::fmt;
 
+use bpf_sys::attach_kind;
+
 pub use survey::{survey, Survey};
 
 /// A network namespace.
@@ -54,7 +56,7 @@ pub struct Interface {
     pub address: Vec<u8>,
     /// Its queueing disciplines.
     pub qdiscs: Vec<Qdisc>,
-    /// The filters of its clsact or ingress qdisc.
+    /// What TCX runs, and the filters of its clsact or ingress qdisc.
     pub filters: Vec<Filter>,
 }
 
@@ -87,6 +89,14 @@ impl Direction {
         match self {
             Direction::Ingress => Handle(0xffff_fff2),
             Direction::Egress => Handle(0xffff_fff3),
+        }
+    }
+
+    /// What a program of TCX is attached as.
+    fn attach_type(self) -> u32 {
+        match self {
+            Direction::Ingress => attach_kind::TCX_INGRESS,
+            Direction::Egress => attach_kind::TCX_EGRESS,
         }
     }
 
@@ -133,11 +143,11 @@ pub struct Filter {
     pub direction: Direction,
     /// Its chain; packets enter at 0.
     pub chain: u32,
-    /// `bpf`, `flower`, `u32`…
+    /// `bpf`, `flower`, `u32`…; `tcx` for a program of TCX, which is asked before every filter.
     pub kind: String,
     /// EtherType, ETH_P_ALL (3) for every packet.
     pub protocol: u16,
-    /// The lowest is asked first.
+    /// The lowest is asked first; 0 for TCX.
     pub priority: u16,
     /// Number within its priority.
     pub handle: u32,

@@ -16,7 +16,7 @@ use nix::sched::{setns, CloneFlags};
 
 use super::message::{self, Message, Messages};
 use super::route::{Route, LONGEST_DUMP};
-use super::{Direction, Handle, Interface, Namespace};
+use super::{Direction, Filter, Handle, Interface, Namespace, Program};
 use crate::sys::{child, host};
 
 /// Namespaces that are looked at.
@@ -30,6 +30,10 @@ const LONGEST: usize = 2 * LONGEST_DUMP;
 const LONGEST_SURVEY: usize = 4 * LONGEST_DUMP;
 /// Where ip-netns(8) keeps namespaces of the host that no process needs to be in.
 const NAMED: [&str; 2] = ["/run/netns", "/var/run/netns"];
+/// The kind of what is no filter but asked like one, before all of them (6.6).
+const TCX: &str = "tcx";
+/// ETH_P_ALL of linux/if_ether.h.
+const EVERY_PROTOCOL: u16 = 3;
 /// The namespace of this process.
 pub(super) const OWN: &str = "/proc/self/ns/net";
 
@@ -172,10 +176,12 @@ fn failed(problem: String) -> Namespace {
     }
 }
 
-/// Asks for links, qdiscs and filters, and writes the answers.
+/// Asks for links, programs of TCX, qdiscs and filters, and writes the answers.
 fn tell(out: &mut File) -> io::Result<()> {
     let mut route = Route::open()?;
-    out.write_all(&route.dump(message::GET_LINK, &message::link_request())?)?;
+    let links = route.dump(message::GET_LINK, &message::link_request())?;
+    out.write_all(&links)?;
+    tell_early_programs(&links, out)?;
     let every_qdisc = message::tc_request(0, Handle(0));
     let qdiscs = route.dump(message::GET_QDISC, &every_qdisc)?;
     out.write_all(&qdiscs)?;
@@ -193,6 +199,49 @@ fn tell(out: &mut File) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Writes which programs TCX runs before all filters; nothing on kernels without it.
+fn tell_early_programs(links: &[u8], out: &mut File) -> io::Result<()> {
+    let links = Messages(links).filter(|message| message.kind == message::NEW_LINK);
+    for link in links.filter_map(|message| message::link(message.body)) {
+        for direction in Direction::ALL {
+            let programs = match bpf_sys::attached_programs(link.index, direction.attach_type()) {
+                Ok(programs) => programs,
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return Ok(()),
+                // The interface is gone, or nobody may ask.
+                Err(_) => continue,
+            };
+            for program in programs {
+                let words = [link.index, direction.attach_type(), program];
+                let body = words.map(u32::to_ne_bytes).concat();
+                out.write_all(&own_message(message::EARLY_PROGRAMS, &body))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A program of TCX as the filter that is asked first: it returns what classifiers do.
+fn early_program(body: &[u8]) -> Option<(u32, Filter)> {
+    let mut words = body.chunks_exact(4).map(|word| word.first_chunk::<4>());
+    let mut word = || Some(u32::from_ne_bytes(*words.next()??));
+    let (index, attach_type, id) = (word()?, word()?, word()?);
+    let mut directions = Direction::ALL.into_iter();
+    let filter = Filter {
+        direction: directions.find(|one| one.attach_type() == attach_type)?,
+        chain: 0,
+        kind: TCX.to_owned(),
+        protocol: EVERY_PROTOCOL,
+        priority: 0,
+        handle: 0,
+        program: Some(Program {
+            id,
+            is_direct: true,
+            ..Program::default()
+        }),
+    };
+    Some((index, filter))
 }
 
 /// A message to the parent.
@@ -220,6 +269,12 @@ fn understand(bytes: &[u8]) -> Namespace {
                 let (index, qdisc) = message::qdisc(body).unzip();
                 if let Some(interface) = numbered(interfaces, index) {
                     interface.qdiscs.extend(qdisc);
+                }
+            }
+            message::EARLY_PROGRAMS => {
+                let (index, filter) = early_program(body).unzip();
+                if let Some(interface) = numbered(interfaces, index) {
+                    interface.filters.extend(filter);
                 }
             }
             message::GET_FILTER => asked = message::filter_request(body),

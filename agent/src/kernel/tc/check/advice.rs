@@ -26,6 +26,8 @@ pub enum Advice {
     },
     /// Another provider holds priority 1, which nothing comes before.
     Impossible {
+        /// It does not even stand among classifiers, but in TCX.
+        is_early: bool,
         /// Whether it is known to end the chain.
         is_sure: bool,
     },
@@ -77,14 +79,17 @@ impl Advice {
         };
         let is_sure = !is_unsure;
         match priority {
-            0 | 1 => Advice::Impossible { is_sure },
+            0 | 1 => Advice::Impossible {
+                is_early: priority == 0,
+                is_sure,
+            },
             below => Advice::LowerPriority { below, is_sure },
         }
     }
 
     fn is_sure(self) -> bool {
         match self {
-            Advice::LowerPriority { is_sure, .. } | Advice::Impossible { is_sure } => is_sure,
+            Advice::LowerPriority { is_sure, .. } | Advice::Impossible { is_sure, .. } => is_sure,
             Advice::Nothing | Advice::NoRoom => true,
         }
     }
@@ -97,6 +102,12 @@ impl fmt::Display for Advice {
             Advice::LowerPriority { below, .. } => write!(
                 f,
                 "set runtime_security_config.network.classifier_priority below {below}"
+            ),
+            Advice::Impossible { is_early: true, .. } => write!(
+                f,
+                "provider uses tcx, which comes before every classifier: network detections cannot \
+                 work on these interfaces; let it use traffic control instead, or disable with \
+                 {SWITCH_OFF}"
             ),
             Advice::Impossible { .. } => write!(
                 f,
@@ -142,10 +153,20 @@ mod tests {
     fn the_guide_is_followed() {
         use EndsChain::{Counted, Known, No, Passes, Unknown};
         let nothing = Advice::Nothing;
-        let impossible = |is_sure| Advice::Impossible { is_sure };
+        let impossible = |is_sure| Advice::Impossible {
+            is_early: false,
+            is_sure,
+        };
+        let early = |is_sure| Advice::Impossible {
+            is_early: true,
+            is_sure,
+        };
         let lower = |below, is_sure| Advice::LowerPriority { below, is_sure };
-        let cases: [Case; 21] = [
+        let cases: [Case; 24] = [
             (10, &[], nothing),
+            (10, &[(0, Unknown), (5, Known)], early(false)),
+            (1, &[(0, Known)], early(true)),
+            (10, &[(0, Passes)], nothing),
             (10, &[(1, Unknown)], impossible(false)),
             (10, &[(1, Known)], impossible(true)),
             (10, &[(1, Counted)], impossible(true)),
@@ -185,7 +206,10 @@ mod tests {
     #[test]
     fn advice_names_what_to_set() {
         let below = |is_sure| Advice::LowerPriority { below: 5, is_sure };
-        let impossible = Advice::Impossible { is_sure: true };
+        let impossible = Advice::Impossible {
+            is_early: false,
+            is_sure: true,
+        };
         let cases = [
             (Advice::Nothing, "nothing to do"),
             (
@@ -214,7 +238,10 @@ mod tests {
     #[test]
     fn what_is_not_known_is_not_claimed() {
         let below = |is_sure| Advice::LowerPriority { below: 5, is_sure };
-        let impossible = |is_sure| Advice::Impossible { is_sure };
+        let impossible = |is_sure| Advice::Impossible {
+            is_early: true,
+            is_sure,
+        };
         let cases = [
             (below(true), below(false)),
             (impossible(true), impossible(false)),

@@ -7,8 +7,9 @@
 //! run statistics, which tell whether a classifier ends the chain, are read only where
 //! `kernel.bpf_stats_enabled` is on already.
 //!
-//! What is not seen: programs of TCX and netkit (Linux 6.6) and of XDP, which run before every
-//! filter and are in no dump of filters. Filters of other kinds (`flower`, `u32`) before ours are
+//! Programs of TCX (Linux 6.6) count as classifiers of priority 0: they are asked before every filter,
+//! and what they return means the same. What is not seen: programs of netkit (Linux 6.7) and of XDP,
+//! which are in no dump of filters. Filters of other kinds (`flower`, `u32`) before ours are
 //! listed, as their actions can end the chain as well, but not judged. Chains other than 0 are left
 //! out: only filters of chain 0 send packets there.
 
@@ -39,7 +40,8 @@ const STATISTICS: &str = "/proc/sys/kernel/bpf_stats_enabled";
 const CILIUM: &str =
     "Cilium 1.9 and older: a starting pod can lose connectivity while filters are \
     replaced; where that happens, disable network detections with ";
-const UNSEEN: &str = "programs attached by TCX or netkit (Linux 6.6) and XDP run before every \
+const UNSEEN: &str =
+    "programs attached by netkit (Linux 6.7) and XDP may see packets before every \
     filter and are not seen by this check";
 const UNCOUNTED: &str = "kernel.bpf_stats_enabled is off, so counters cannot tell whether a \
     classifier ends the chain";
@@ -105,7 +107,7 @@ pub struct Other {
 pub struct Classifier {
     /// What it sees.
     pub direction: Direction,
-    /// The lowest is asked first.
+    /// The lowest is asked first; 0 for a program of TCX.
     pub priority: u16,
     /// Number within its priority.
     pub handle: u32,

@@ -238,7 +238,13 @@ fn a_tracer_at_priority_1_is_no_hindrance() {
     let passes = check_with(&found, 10, Some(&[(1, 70), (2, 70)]));
     assert_eq!(advice(&passes), Advice::Nothing);
     let unknown = advice(&check_with(&found, 10, None));
-    assert_eq!(unknown, Advice::Impossible { is_sure: false });
+    assert_eq!(
+        unknown,
+        Advice::Impossible {
+            is_early: false,
+            is_sure: false
+        }
+    );
 }
 
 #[test]
@@ -251,7 +257,10 @@ fn only_what_would_be_attached_is_in_danger() {
         ingress,
         ..options(10)
     };
-    let unsure = Advice::Impossible { is_sure: false };
+    let unsure = Advice::Impossible {
+        is_early: false,
+        is_sure: false,
+    };
     let way_in = || vec![ingress(1, "x", 1)];
     let way_out = || vec![filter(Direction::Egress, 1, 1, "x", 1)];
     let attached = || vec![ingress(1, "x", 1), ingress(10, OURS, 2)];
@@ -455,7 +464,10 @@ note: {UNSEEN}
 network namespaces: 2, interfaces: 6; with classifiers of ours at priority 10: nothing to do on 3, \
 a lower priority is needed on 1, impossible on 1, no room on 1
 ",
-        Advice::Impossible { is_sure: true },
+        Advice::Impossible {
+            is_early: false,
+            is_sure: true
+        },
         Advice::NoRoom,
         advice::SWITCH_OFF,
     );

@@ -102,11 +102,14 @@ fn add_classifier(classifier: &Classifier, text: &mut String) {
         (_, EndsChain::No) => ", known to return TC_ACT_UNSPEC",
         (_, EndsChain::Unknown) => ", what it returns is unknown",
     };
+    let order = match priority {
+        0 => "tcx".to_owned(),
+        _ => format!("priority={priority} handle={handle:#x}"),
+    };
     let vendor = classifier.vendor;
     let _ = writeln!(
         text,
-        "     {direction} priority={priority} handle={handle:#x} {name} id={id}{direct}: \
-         {vendor}{place}{end}"
+        "     {direction} {order} {name} id={id}{direct}: {vendor}{place}{end}"
     );
 }
 

@@ -1,5 +1,7 @@
 //! Looks into the namespaces of this host, which are only read, and into one of the test's own.
 
+use std::os::fd::AsRawFd;
+
 use nix::sched::unshare;
 
 use super::*;
@@ -85,19 +87,55 @@ fn furnish() -> io::Result<()> {
     )
 }
 
+/// Attaches a program to what TCX runs for the loopback interface; false where there is no TCX.
+fn attach_early() -> bool {
+    // r0 = -1 (TCX_NEXT); exit
+    let instructions = [
+        [0xb7, 0, 0, 0, 0xff, 0xff, 0xff, 0xff],
+        [0x95, 0, 0, 0, 0, 0, 0, 0],
+    ];
+    let program = bpf_sys::load_program(&bpf_sys::ProgramLoad {
+        kind: bpf_sys::program_kind::SCHED_CLS,
+        expected_attach_type: 0,
+        attach_btf_id: 0,
+        name: "early",
+        license: c"GPL",
+        kern_version: 0,
+        instructions: &instructions.concat(),
+    })
+    .unwrap();
+    let interface = LOOPBACK.cast_signed();
+    // SAFETY: numbers alone; the place of the target is that of the interface's number.
+    let result = unsafe {
+        bpf_sys::bpf_prog_attach(
+            program.as_raw_fd(),
+            interface,
+            Direction::Egress.attach_type(),
+            0,
+        )
+    };
+    result == 0
+}
+
 /// In a child: makes a namespace, goes back, and looks into it.
 fn look_from_outside(out: &mut File) -> io::Result<()> {
     let home = File::open(OWN)?;
     unshare(CloneFlags::CLONE_NEWNET)?;
     let inside = File::open("/proc/thread-self/ns/net")?;
     furnish()?;
+    let has_early = attach_early();
     setns(&home, CloneFlags::CLONE_NEWNET)?;
     let namespace = visit(Some(&inside), &mut { LONGEST });
     let found = Survey {
         namespaces: vec![namespace],
         left_out: 2,
     };
-    dump::render(&found, out)
+    dump::render(&found, out)?;
+    let early = "     filter egress chain=0 protocol=all priority=0 handle=0x0 tcx name=- id=";
+    let mut text = Vec::new();
+    dump::render(&found, &mut text)?;
+    let is_shown = String::from_utf8_lossy(&text).contains(early);
+    writeln!(out, "tcx is told of: {}", is_shown == has_early)
 }
 
 #[test]
@@ -119,6 +157,7 @@ fn a_namespace_of_our_own_is_read_from_outside() {
         "     filter ingress chain=0 protocol=all priority=9 handle=0x1 bpf name=- id=0 \
          tag=0000000000000000 direct-action",
         "2 more network namespaces are not shown",
+        "tcx is told of: true",
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }
