@@ -12,6 +12,8 @@
 #define TC_ACT_UNSPEC (-1)
 #define TC_ACT_SHOT 2
 #define LOOPBACK 1
+/* include/uapi/linux/if_packet.h: seen in passing, as on the port of a bridge. */
+#define PACKET_OTHERHOST 3
 #define TCP_SYN 0x02
 #define TCP_ACK 0x10
 
@@ -119,20 +121,51 @@ INLINE u32 kind_of(struct view *view)
 	return 0;
 }
 
+/* A packet of TCP or UDP, and neither of its ports is that of DNS. */
+INLINE int has_other_ports(u8 protocol, const u16 *ports)
+{
+	u16 dns = __builtin_bswap16(DNS_PORT);
+
+	return (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP) && ports[0] != dns &&
+	       ports[1] != dns;
+}
+
+INLINE int is_other_ipv4(struct ipv4_header *header, u8 *end)
+{
+	u32 service = CONSTANT(METADATA_ADDRESS);
+	u16 *ports = (u16 *)(header + 1);
+
+	return (u8 *)(ports + 2) <= end && header->version_length == 0x45 &&
+	       !(header->fragment & __builtin_bswap16(FRAGMENT_OFFSET)) &&
+	       has_other_ports(header->protocol, ports) && header->source != service &&
+	       header->destination != service;
+}
+
+INLINE int is_other_ipv6(struct ipv6_header *header, u8 *end)
+{
+	u16 *ports = (u16 *)(header + 1);
+
+	return (u8 *)(ports + 2) <= end && has_other_ports(header->next, ports);
+}
+
 /*
- * TCP or UDP over IPv4 that is no message of any kind, read where it lies: what most packets are,
- * and all that is to be known of them when nothing else is asked.
+ * A packet that is no message of any kind, as most are, told from its bytes where they lie. 0 for
+ * all that takes a closer look.
  */
 INLINE int is_no_message(struct packet *packet)
 {
-	struct ipv4_header *header = plain_ipv4(packet);
-	u16 *ports = (u16 *)(header + 1);
-	u32 service = CONSTANT(METADATA_ADDRESS);
+	u8 *start = (u8 *)(u64)packet->data;
+	u8 *end = (u8 *)(u64)packet->data_end;
+	u16 type;
 
-	if (!header || (header->protocol != IPPROTO_TCP && header->protocol != IPPROTO_UDP))
+	if (start + ETHERNET_HEADER > end)
 		return 0;
-	return ports[0] != __builtin_bswap16(DNS_PORT) && ports[1] != __builtin_bswap16(DNS_PORT) &&
-	       header->source != service && header->destination != service;
+	type = *(u16 *)(start + ETHERTYPE_OFFSET);
+	if (type == __builtin_bswap16(ETHERTYPE_IPV4))
+		return is_other_ipv4((struct ipv4_header *)(start + ETHERNET_HEADER), end);
+	if (type == __builtin_bswap16(ETHERTYPE_IPV6))
+		return is_other_ipv6((struct ipv6_header *)(start + ETHERNET_HEADER), end);
+	return 0;
 }
 
 /* The end of the packet's connection that is in this namespace. */
@@ -186,8 +219,11 @@ INLINE struct owner *owner_by_addresses(struct packet *packet, struct packet_sta
 	owner = find_connection(&flow);
 	if (!owner)
 		owner = find_listener(&flow);
-	if (owner || (!state->egress && !is_for_this_host(packet, &state->view)))
+	if (owner)
 		return owner;
+	if (!state->egress &&
+	    (packet->kind == PACKET_OTHERHOST || !is_for_this_host(packet, &state->view)))
+		return NULL;
 	return find_listener_anywhere(&flow);
 }
 
@@ -261,7 +297,8 @@ INLINE void report(struct packet *packet, struct packet_state *state, u32 kind, 
 	record.header.tid = state->tgid;
 	record.cookie = state->cookie;
 	record.learnt = state->learnt;
-	record.segment = packet->segment;
+	if (CONSTANT(PACKET_SEGMENT) != MISSING)
+		record.segment = packet->segment;
 	record.net_namespace = state->net_namespace;
 	record.interface = packet->interface;
 	record.length = packet->length;

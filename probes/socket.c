@@ -38,6 +38,14 @@ INLINE u32 namespace_of_sock(u64 sock)
 	return MEMBER_U32(MEMBER_U64(sock, SOCK_NET), NET_INUM);
 }
 
+/* Before 5.6 the protocol has eight bits, and others behind them. */
+INLINE u16 protocol_of_sock(u64 sock)
+{
+	u16 protocol = MEMBER_U16(sock, SOCK_PROTOCOL);
+
+	return CONSTANT(SOCK_PROTOCOL_BITS) == 8 ? protocol & 0xff : protocol;
+}
+
 /* A socket of IPv6 that takes no IPv4: a bit behind the state (struct sock_common). */
 INLINE int is_only_ipv6(u64 sock)
 {
@@ -57,7 +65,7 @@ INLINE void learn_socket(u64 sock)
 	};
 	struct flow flow = {
 		.net_namespace = owner.net_namespace,
-		.protocol = MEMBER_U16(sock, SOCK_PROTOCOL),
+		.protocol = protocol_of_sock(sock),
 		.local_port = MEMBER_U16(sock, SOCK_LOCAL_PORT),
 		.remote_port = __builtin_bswap16(MEMBER_U16(sock, SOCK_REMOTE_PORT)),
 	};
@@ -92,7 +100,7 @@ INLINE struct socket_record *begin_socket(struct scratch *scratch, u64 task, u64
 	__builtin_memset(record->address, 0, sizeof(record->address));
 	record->family = MEMBER_U16(sock, SOCK_FAMILY);
 	record->port = 0;
-	record->protocol = MEMBER_U16(sock, SOCK_PROTOCOL);
+	record->protocol = protocol_of_sock(sock);
 	record->type = MEMBER_U16(socket, SOCKET_TYPE);
 	record->net_namespace = namespace_of_sock(sock);
 	record->descriptor = descriptor;

@@ -69,7 +69,7 @@ INLINE void remember_flow(struct flow *flow, struct owner *owner)
 {
 	struct owner *known = bpf_map_lookup_elem(&flows, flow);
 
-	if (!known || known->tgid != owner->tgid)
+	if (!known || known->tgid != owner->tgid || known->learnt < owner->learnt)
 		bpf_map_update_elem(&flows, flow, owner, BPF_ANY);
 }
 

@@ -170,21 +170,6 @@ INLINE int view_packet(struct packet *packet, struct view *view)
 	return 1;
 }
 
-/* The IPv4 header of a packet that has no options, no fragments and its ports where it lies. */
-INLINE struct ipv4_header *plain_ipv4(struct packet *packet)
-{
-	u8 *start = (u8 *)(u64)packet->data;
-	struct ipv4_header *header = (struct ipv4_header *)(start + ETHERNET_HEADER);
-
-	if ((u8 *)(header + 1) + 4 > (u8 *)(u64)packet->data_end)
-		return NULL;
-	if (*(u16 *)(start + ETHERTYPE_OFFSET) != __builtin_bswap16(ETHERTYPE_IPV4) ||
-	    header->version_length != 0x45 ||
-	    header->fragment & __builtin_bswap16(FRAGMENT_OFFSET))
-		return NULL;
-	return header;
-}
-
 /* A segment of TCP that carries something. */
 INLINE int has_payload(struct packet *packet, struct view *view)
 {

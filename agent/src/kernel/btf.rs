@@ -48,6 +48,16 @@ struct Type {
     size_or_type: u32,
 }
 
+/// A member of a structure.
+#[derive(Clone, Copy)]
+struct Member {
+    /// In bits, from the beginning of the structure.
+    offset: u64,
+    /// The number of its type.
+    kind: u32,
+    field_bits: u64,
+}
+
 impl Type {
     fn kind(self) -> u32 {
         (self.info >> 24) & 0x1f
@@ -119,15 +129,21 @@ impl<'a> Btf<'a> {
         let mut id = *self.structures.get(structure)?;
         let mut bits = 0;
         for name in path.split('.') {
-            let (offset, member) = self.member(id, name, 0)?;
-            bits += offset;
-            id = member;
+            let member = self.member(id, name, 0)?;
+            bits += member.offset;
+            id = member.kind;
         }
         Some(bits / 8)
     }
 
-    /// Bit offset and type of a member, anonymous structures and unions included.
-    fn member(&self, id: u32, name: &str, depth: usize) -> Option<(u64, u32)> {
+    /// The size in bits of a member that is a bit field; 0 for one that is none.
+    pub fn field_bits(&self, structure: &str, name: &str) -> Option<u64> {
+        let id = *self.structures.get(structure)?;
+        Some(self.member(id, name, 0)?.field_bits)
+    }
+
+    /// A member, of anonymous structures and unions, too.
+    fn member(&self, id: u32, name: &str, depth: usize) -> Option<Member> {
         if depth > MAXIMUM_DEPTH {
             return None;
         }
@@ -139,19 +155,24 @@ impl<'a> Btf<'a> {
         for index in 0..structure.length() {
             let start = structure.start + 12 + index * 12;
             let member_name = self.text(word(self.types, start)?);
-            let member_type = word(self.types, start + 4)?;
-            let offset = word(self.types, start + 8)?;
-            let bits = u64::from(if is_packed {
-                offset & 0xff_ffff
-            } else {
-                offset
-            });
+            let kind = word(self.types, start + 4)?;
+            let packed = word(self.types, start + 8)?;
+            let (offset, field_bits) = match is_packed {
+                true => (packed & 0xff_ffff, packed >> 24),
+                false => (packed, 0),
+            };
+            let offset = u64::from(offset);
             if member_name == name {
-                return Some((bits, member_type));
+                return Some(Member {
+                    offset,
+                    kind,
+                    field_bits: field_bits.into(),
+                });
             }
             if member_name.is_empty() {
-                if let Some((inner, found)) = self.member(member_type, name, depth + 1) {
-                    return Some((bits + inner, found));
+                if let Some(inner) = self.member(kind, name, depth + 1) {
+                    let offset = offset + inner.offset;
+                    return Some(Member { offset, ..inner });
                 }
             }
         }
@@ -200,7 +221,7 @@ fn word(bytes: &[u8], offset: usize) -> Option<u32> {
 mod tests {
     use super::*;
 
-    /// struct outer { int a; struct { int b; } ; typedef-to-inner c; } with inner { int d; int e; }
+    /// struct outer { int a : 8; struct { int b; } ; typedef-to-inner c; } with inner { int d; int e; }
     fn sample() -> Vec<u8> {
         let strings = b"\0outer\0a\0b\0c\0inner\0d\0e\0alias\0";
         let at = |name: &str| {
@@ -215,8 +236,8 @@ mod tests {
         types.extend([0, (4 << 24) | 1, 4, at("b"), 1, 0]); // 2: anonymous
         types.extend([at("inner"), (4 << 24) | 2, 8, at("d"), 1, 0, at("e"), 1, 32]); // 3
         types.extend([at("alias"), 8 << 24, 3]); // 4: typedef of 3
-        types.extend([at("outer"), (4 << 24) | 3, 16]); // 5
-        types.extend([at("a"), 1, 0, 0, 2, 32, at("c"), 4, 64]);
+        types.extend([at("outer"), (1 << 31) | (4 << 24) | 3, 16]); // 5
+        types.extend([at("a"), 1, 8 << 24, 0, 2, 32, at("c"), 4, 64]);
         let mut bytes = vec![0x9f, 0xeb, 1, 0];
         for value in [
             24,
@@ -249,6 +270,8 @@ mod tests {
             assert_eq!(btf.offset("outer", path), offset, "{path}");
         }
         assert_eq!(btf.offset("inner", "d"), None, "it was not wanted");
+        assert_eq!(btf.field_bits("outer", "a"), Some(8));
+        assert_eq!(btf.field_bits("outer", "b"), Some(0));
     }
 
     #[test]

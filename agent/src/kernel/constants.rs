@@ -105,6 +105,9 @@ impl Constants {
                 None => found.missing.push(constant.name),
             }
         }
+        if let Some(bits) = btf.field_bits("sock", "sk_protocol") {
+            found.set("SOCK_PROTOCOL_BITS", bits);
+        }
         Some(found)
     }
 

@@ -28,8 +28,9 @@ const COPY: u64 = 1_000_000_000;
 const ANSWER: u64 = 5_000_000_000;
 /// The port of name servers.
 const NAME_SERVER: u16 = 53;
-/// Messages of one packet that are read: the kernel cuts large ones into at most so many.
-const MOST_SEGMENTS: usize = 64;
+/// Messages of one packet that are read: the kernel cuts large ones into at most so many
+/// (UDP_MAX_SEGMENTS in include/linux/udp.h, 64 before 6.9).
+const MOST_SEGMENTS: usize = 128;
 /// By how much the clocks of processes and packets may differ, in nanoseconds.
 const SLACK: u64 = 100_000_000;
 const TCP: u16 = libc::IPPROTO_TCP as u16;
@@ -47,7 +48,7 @@ pub struct NetworkState {
     pub copies: u64,
     /// Packets on the port of name servers that were none of their messages.
     pub malformed: u64,
-    /// Messages of packets that are cut later and did not fit into the record.
+    /// Messages that did not fit into the record of their packet.
     pub unread: u64,
     /// Packets of a process that is younger than what is known of their socket.
     pub outlived: u64,
@@ -125,12 +126,24 @@ impl NetworkState {
     }
 }
 
-/// The payloads of the packets that this one will be cut into, as far as they were captured.
-fn segments<'a>(record: &wire::Packet<'_>, payload: &'a [u8]) -> Vec<&'a [u8]> {
-    match usize::from(record.segment) {
-        0 => vec![payload],
-        size => payload.chunks(size).take(MOST_SEGMENTS).collect(),
-    }
+/// Bytes of the packet that were not captured.
+fn missing(record: &wire::Packet<'_>) -> usize {
+    (record.length as usize).saturating_sub(record.data.len())
+}
+
+/// The payloads of the packets that this one will be cut into, as far as they were captured whole,
+/// and how many there are besides.
+fn segments<'a>(record: &wire::Packet<'_>, payload: &'a [u8]) -> (Vec<&'a [u8]>, usize) {
+    let size = match usize::from(record.segment) {
+        0 => return (vec![payload], 0),
+        size => size,
+    };
+    let all = (payload.len() + missing(record)).div_ceil(size);
+    let whole = |segment: &&[u8]| missing(record) == 0 || segment.len() == size;
+    let found: Vec<&[u8]> = payload.chunks(size).filter(whole).collect();
+    let found: Vec<&[u8]> = found.into_iter().take(MOST_SEGMENTS).collect();
+    let others = all - found.len();
+    (found, others)
 }
 
 impl Resolver {
@@ -196,24 +209,32 @@ impl Resolver {
         if parsed.payload.is_empty() || parsed.is_fragment {
             return None;
         }
-        let messages = match parsed.headers.l4_protocol {
-            TCP => dns::messages_of_stream(parsed.payload),
+        let (messages, unread) = match parsed.headers.l4_protocol {
+            TCP => {
+                let messages = dns::messages_of_stream(parsed.payload);
+                (messages, usize::from(missing(record) > 0))
+            }
             _ => {
-                let segments = segments(record, parsed.payload).into_iter();
-                segments.map(dns::Message::parse).collect()
+                let (segments, others) = segments(record, parsed.payload);
+                let messages = segments.into_iter().map(dns::Message::parse).collect();
+                (messages, others)
             }
         };
-        if record.segment > 0 && parsed.headers.l4_protocol != TCP {
-            let missing = (record.length as usize).saturating_sub(record.data.len());
-            let missing = missing.div_ceil(record.segment.into());
-            self.network.unread += u64::try_from(missing).unwrap_or(u64::MAX);
-        }
+        self.network.unread += unread as u64;
+        // A message that was cut by the capture is not wrong.
+        let is_cut = missing(record) > 0;
         for message in messages {
-            let event = match message {
-                Some(message) => self.message(header, record, &parsed.headers, message),
-                None => self.malformed(header, record, &parsed.headers),
-            };
-            self.network.waiting.extend(event);
+            match message {
+                Some(message) => {
+                    let event = self.message(header, record, &parsed.headers, message);
+                    self.network.waiting.extend(event);
+                }
+                None if is_cut && record.segment == 0 => self.network.unread += 1,
+                None => {
+                    let event = self.malformed(header, record, &parsed.headers);
+                    self.network.waiting.extend(event);
+                }
+            }
         }
         self.next_of_record()
     }

@@ -49,6 +49,8 @@ struct Seen<'a> {
     tgid: u32,
     at: u64,
     segment: u16,
+    /// Bytes at its end that were not captured.
+    cut: usize,
     data: &'a [u8],
 }
 
@@ -66,7 +68,7 @@ fn take(resolver: &mut Resolver, seen: &Seen<'_>) -> Vec<Event> {
         learnt: 0,
         net_namespace: 8,
         interface: 2,
-        length: seen.data.len() as u32,
+        length: (seen.data.len() + seen.cut) as u32,
         segment: seen.segment,
         egress: true,
         data: seen.data,
@@ -89,6 +91,7 @@ fn seen((data, at): &(Vec<u8>, u64)) -> Seen<'_> {
         tgid: 0,
         at: *at,
         segment: 0,
+        cut: 0,
         data,
     }
 }
@@ -123,6 +126,7 @@ fn what_passes_through_is_told_once_and_what_is_sent_again_each_time() {
             tgid: NOBODY,
             at,
             segment: 0,
+            cut: 0,
             data: &data,
         };
         assert_eq!(take(&mut resolver, &mine).len(), 1);
@@ -175,6 +179,7 @@ fn each_packet_that_a_large_one_is_cut_into_is_read() {
         tgid: 0,
         at: SECOND,
         segment,
+        cut: 0,
         data: &data,
     };
     let events = take(&mut resolver, &large);
@@ -184,6 +189,30 @@ fn each_packet_that_a_large_one_is_cut_into_is_read() {
         .collect();
     assert_eq!(ids, [1, 2]);
     assert_eq!(resolver.network.unread, 0);
+}
+
+#[test]
+fn what_was_not_captured_is_counted_and_not_called_malformed() {
+    let one = message(1, None).len();
+    let payload = [1, 2, 3].map(|id| message(id, None)).concat();
+    let data = frame((CLIENT, 53), &payload);
+    for (segment, left, read, unread) in [(one, one + 5, 1, 2), (one, 3 * one, 3, 0), (0, 9, 0, 1)]
+    {
+        let mut resolver = resolver();
+        let cut = 3 * one - left;
+        let large = Seen {
+            tgid: 0,
+            at: SECOND,
+            segment: segment as u16,
+            cut,
+            data: &data[..data.len() - cut],
+        };
+        let events = take(&mut resolver, &large);
+        assert!(events.iter().all(|event| event.kind == EventType::Dns));
+        assert_eq!(events.len(), read, "{left}");
+        let counted = (resolver.network.unread, resolver.network.malformed);
+        assert_eq!(counted, (unread, 0), "{left}");
+    }
 }
 
 #[test]
