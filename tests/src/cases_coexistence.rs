@@ -9,9 +9,9 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::classifiers::{self, of_others, qdiscs, Filter, Foreign, DIRECTIONS};
-use crate::harness::{rule_of, Agent, STOP_SECONDS};
+use crate::harness::{rule_of, Agent};
 use crate::neighbours::Neighbours;
-use crate::net_agent::{self, check, check_text, wait_attached};
+use crate::net_agent::{self, check, check_text, kill_all, wait_attached};
 use crate::net_places::{join, Namespace};
 use crate::report::{ensure, Failure, Outcome, Report};
 use crate::scratch::{self, patience, wait_for};
@@ -28,6 +28,7 @@ pub(crate) fn run(report: &mut Report) {
     report.case("coexistence_added_later", added_later);
     report.case("coexistence_ingress_qdisc", ingress_qdisc);
     report.case("coexistence_priority", own_priority);
+    report.case("coexistence_one_direction", one_direction);
     report.case("coexistence_lost_filter", lost_filter);
 }
 
@@ -132,23 +133,6 @@ fn expect_row(one: &Foreign, said: &Value, running: bool) -> Outcome {
     })
 }
 
-/// Kills all processes of an agent at once, and waits until they are gone.
-fn kill_all(agent: &mut Agent) -> Outcome {
-    // Stopped first, so that none of them ends in good order when another one is gone.
-    for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
-        for pid in agent.processes() {
-            let _ = kill(Pid::from_raw(pid), signal);
-        }
-    }
-    agent.wait_end(patience(STOP_SECONDS));
-    let gone = wait_for(patience(STOP_SECONDS), || {
-        agent.processes().is_empty().then_some(())
-    });
-    ensure(gone.is_some(), || {
-        format!("{:?} outlive kill -9", agent.processes())
-    })
-}
-
 fn stop(agent: &mut Agent) -> Outcome {
     let status = agent.stop()?;
     ensure(status.code() == Some(0), || {
@@ -229,6 +213,34 @@ fn added_later() -> Outcome {
     let qdiscs = qdiscs(&near)?;
     let stays = qdiscs.iter().any(|line| line.contains("clsact"));
     ensure(stays, || format!("the qdisc is gone: {qdiscs:?}"))
+}
+
+/// Where the place of ours is taken in one direction, the other one is watched all the same.
+fn one_direction() -> Outcome {
+    let (near, far) = (Namespace::new()?, Namespace::new()?);
+    join("cwst0", (&near, &[]), (&far, &[]))?;
+    near.tc(&["qdisc", "add", "dev", "cwst0", "clsact"])?;
+    // Filters of one priority have one protocol, and ours have another.
+    let taken = [
+        "filter", "add", "dev", "cwst0", "ingress", "prio", "10", "protocol", "ip",
+    ];
+    near.tc(&[
+        &taken[..],
+        &["bpf", "direct-action", "bytecode", "1,6 0 0 4294967295"],
+    ]
+    .concat())?;
+    let agent = net_agent::launch("one-direction")?.start()?;
+    let interfaces = ["cwst0".to_owned()];
+    let attached = wait_for(patience(MISSED_SECONDS), || {
+        let now = classifiers::filters(&near, &interfaces).ok()?;
+        let ours: Vec<Filter> = now.into_iter().filter(Filter::is_ours).collect();
+        (ours.len() == 1 && ours[0].direction == "egress").then_some(())
+    });
+    ensure(attached.is_some(), || agent.log())?;
+    let said = agent.command_status().unwrap_or_default()["network"]["interfaces"].take();
+    ensure(said.to_string().contains("cwst0"), || {
+        format!("nothing is said of it: {said}")
+    })
 }
 
 /// Where somebody has the older qdisc, which has no egress, nothing is attached and it stays; other

@@ -1,9 +1,11 @@
 //! The network side switched off, in a file or by a variable: on interfaces that it would otherwise
 //! take, no filter and no qdisc is added, and system-probe holds no netlink socket.
 
-use crate::classifiers::{filters, qdiscs};
+use crate::classifiers::{filters, qdiscs, Filter};
 use crate::harness::{policy, rule, Agent, Launch};
-use crate::net_agent::{self, descriptors, netlink_sockets, wait_attached, ENABLED, INTERFACES};
+use crate::net_agent::{
+    self, descriptors, kill_all, netlink_sockets, wait_attached, wait_bridged, ENABLED, INTERFACES,
+};
 use crate::net_places::{join, Bridged, CLIENT, INTERFACE, SERVER};
 use crate::report::{ensure, Failure, Outcome, Report};
 use crate::scratch::{self, patience, wait_for};
@@ -15,6 +17,8 @@ const EXCLUDED_INTERFACES: &str = "DD_RUNTIME_SECURITY_CONFIG_NETWORK_INTERFACES
 const CONTROL: &str = "cwstyes";
 /// Seconds in which an agent would have attached what it must not; it takes two at most.
 const CHANCE_SECONDS: u64 = 3;
+/// Seconds in which every namespace of the machine has been visited.
+const GONE_SECONDS: u64 = 30;
 const OFF: &str = "runtime_security_config:\n  network:\n    enabled: false\n";
 
 /// Runs the tests of this file.
@@ -35,6 +39,7 @@ pub(crate) fn run(report: &mut Report) {
         scratch::needs_own_machine()?;
         untouched(excluded_interfaces()?, false)
     });
+    report.case("network_off_after_kill", after_kill);
     report.case("network_on_netlink", netlink_is_found);
 }
 
@@ -122,6 +127,36 @@ fn untouched(launch: Launch, is_off: bool) -> Outcome {
         })?;
     }
     Ok(())
+}
+
+/// What a killed run left goes when the next one has its network side off, which is then as if it had
+/// never been on.
+fn after_kill() -> Outcome {
+    let bed = Bridged::new()?;
+    let mut agent = launch()?.start()?;
+    wait_bridged(&agent, &bed)?;
+    kill_all(&mut agent)?;
+    let ours = || {
+        let mut all = Vec::new();
+        for (namespace, interfaces) in bed.places() {
+            all.extend(filters(namespace, &interfaces)?);
+        }
+        all.retain(Filter::is_ours);
+        Ok::<_, Failure>(all)
+    };
+    ensure(!ours()?.is_empty(), || "kill -9 left nothing".to_owned())?;
+    let agent = agent.again().env(ENABLED, "false").start()?;
+    let gone = wait_for(patience(GONE_SECONDS), || {
+        let pid = probe(&agent).ok()?;
+        let is_clean = ours().ok()?.is_empty() && netlink_sockets(pid).ok()?.is_empty();
+        is_clean.then_some(())
+    });
+    ensure(gone.is_some(), || {
+        format!("{:?}; log: {}", ours(), agent.log())
+    })?;
+    let status = agent.command_status().unwrap_or_default();
+    let network = &status["network"];
+    ensure(network["enabled"] == false, || network.to_string())
 }
 
 /// What the tests above do not find is there when the network side is on.

@@ -6,10 +6,12 @@ use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{kill, Signal};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::classifiers::{all_attached, filters, Filter};
-use crate::harness::{Agent, Launch};
+use crate::harness::{Agent, Launch, STOP_SECONDS};
 use crate::net_places::{Bridged, Namespace};
 use crate::report::{ensure, Failure, Outcome};
 use crate::scratch::{patience, wait_for};
@@ -176,6 +178,23 @@ fn ticks(pid: i32) -> u64 {
     let fields = stat.rsplit(')').next().unwrap_or_default();
     let times = fields.split_whitespace().skip(11).take(2);
     times.filter_map(|text| text.parse::<u64>().ok()).sum()
+}
+
+/// Kills all processes of an agent at once, and waits until they are gone.
+pub(crate) fn kill_all(agent: &mut Agent) -> Outcome {
+    // Stopped first, so that none of them ends in good order when another one is gone.
+    for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
+        for pid in agent.processes() {
+            let _ = kill(Pid::from_raw(pid), signal);
+        }
+    }
+    agent.wait_end(patience(STOP_SECONDS));
+    let gone = wait_for(patience(STOP_SECONDS), || {
+        agent.processes().is_empty().then_some(())
+    });
+    ensure(gone.is_some(), || {
+        format!("{:?} outlive kill -9", agent.processes())
+    })
 }
 
 #[cfg(test)]

@@ -16,15 +16,14 @@ use crate::probe::unix_now;
 use crate::resolve::{self, clock::monotonic_now};
 
 impl Agent {
-    /// Begins to watch packets, where that is wanted. What does not work is a sentence in `status`:
-    /// everything else goes on.
+    /// Begins to watch packets, where that is wanted; otherwise only what killed runs left is
+    /// removed. What does not work is a sentence in `status`: everything else goes on.
     pub(super) fn watch_packets(&mut self) {
-        if !self.gate_options.packets {
-            return;
+        if self.gate_options.packets {
+            self.find_sockets();
+            self.pipeline.packets = Packets::new(&self.settings);
+            self.open_packet_programs();
         }
-        self.find_sockets();
-        self.pipeline.packets = Packets::new(&self.settings);
-        self.open_packet_programs();
         match Network::start(&self.settings, self.probes.constants()) {
             Ok(network) => self.network = Some(network),
             Err(error) => self.note_problem(error.to_string()),
@@ -103,7 +102,8 @@ impl Agent {
 
     /// What `status` says of packets.
     pub(super) fn network_status(&self) -> Value {
-        let Some(network) = &self.network else {
+        let watched = self.network.as_ref().filter(|_| self.gate_options.packets);
+        let Some(network) = watched else {
             return json!({ "enabled": false });
         };
         let counts = self.packet_counts();

@@ -114,6 +114,11 @@ impl Keeper {
         self.table.note(inode, pid, self.now);
     }
 
+    /// Nothing of dead runs is left, as far as namespaces can be visited.
+    pub(super) fn is_swept(&self) -> bool {
+        self.runs.stale().is_empty()
+    }
+
     pub(super) fn device_name(&self, namespace: u32, index: u32) -> Option<&str> {
         self.table.device_name(namespace, index)
     }

@@ -21,11 +21,14 @@ use crate::kernel::tc::attach::{Choice, Classifiers, Options};
 use crate::kernel::tc::Direction;
 use crate::sys::lock;
 use keeper::Keeper;
+use runs::Runs;
 
 /// Interfaces that never keep a namespace alive.
 const LAZY: [&str; 2] = ["lo", "dummy"];
 /// The priority where what is configured is none.
 const PRIORITY: u16 = 10;
+/// No interface has such a name (dev_valid_name in net/core/dev.c).
+const NO_INTERFACE: &str = "/";
 
 /// Why packets are not watched.
 #[derive(Debug)]
@@ -72,7 +75,11 @@ pub(super) struct Lost {
 
 /// Our classifiers, or nothing at all when the network is not watched.
 #[derive(Debug, Default)]
-pub(super) struct Network(Option<Box<Keeper>>);
+pub(super) struct Network {
+    keeper: Option<Box<Keeper>>,
+    /// It only removes what dead runs left, and ends then.
+    is_leaving: bool,
+}
 
 impl Network {
     /// Begins to watch, unless that is switched off; the maps of the probes must be there. The
@@ -80,7 +87,7 @@ impl Network {
     pub(super) fn start(settings: &Settings, constants: &Constants) -> Result<Network, Error> {
         let is_wanted = settings.flag(&keys::NETWORK_ENABLED);
         if !is_wanted || settings.mode() == Mode::FilesOnly {
-            return Ok(Network::default());
+            return Network::leave(settings);
         }
         let classifiers = Classifiers::new(constants);
         let keeper = Keeper::start(
@@ -89,12 +96,38 @@ impl Network {
             lazy(settings),
             Box::new(move |namespace, direction| classifiers.load(namespace, direction)),
         )?;
-        Ok(Network(Some(Box::new(keeper))))
+        Ok(Network {
+            keeper: Some(Box::new(keeper)),
+            is_leaving: false,
+        })
+    }
+
+    /// Removes what killed runs left behind, if they did, and nothing more: whoever switches the
+    /// network off wants to be rid of it.
+    fn leave(settings: &Settings) -> Result<Network, Error> {
+        if !Runs::are_left(&settings.run_path()) {
+            return Ok(Network::default());
+        }
+        let options = Options {
+            choice: Choice::new(&[NO_INTERFACE.to_owned()], &[]),
+            ..options(settings)
+        };
+        let unwanted = |_, _| Err("the network is not watched".to_owned());
+        let keeper = Keeper::start(
+            &settings.run_path(),
+            options,
+            lazy(settings),
+            Box::new(unwanted),
+        )?;
+        Ok(Network {
+            keeper: Some(Box::new(keeper)),
+            is_leaving: true,
+        })
     }
 
     /// A process was seen in the namespace of this inode.
     pub(super) fn note_namespace(&mut self, inode: u32, pid: u32) {
-        if let Some(keeper) = &mut self.0 {
+        if let Some(keeper) = &mut self.keeper {
             keeper.note(inode, pid);
         }
     }
@@ -102,27 +135,33 @@ impl Network {
     /// Does what is due. Returns the filters that somebody else has removed, at most 16 of one visit;
     /// they are attached again, up to three times each.
     pub(super) fn turn(&mut self, now: Instant) -> Vec<Lost> {
-        let keeper = self.0.as_mut();
-        keeper.map_or_else(Vec::new, |keeper| keeper.turn(now))
+        let Some(keeper) = &mut self.keeper else {
+            return Vec::new();
+        };
+        let lost = keeper.turn(now);
+        if self.is_leaving && keeper.is_swept() {
+            self.stop();
+        }
+        lost
     }
 
     /// The name of an interface; `None` when it is not known.
     pub(super) fn device_name(&self, namespace: u32, index: u32) -> Option<&str> {
-        self.0.as_ref()?.device_name(namespace, index)
+        self.keeper.as_ref()?.device_name(namespace, index)
     }
 
     /// What `status` says of it.
     pub(super) fn status(&self) -> Value {
-        match &self.0 {
-            Some(keeper) => keeper.status(),
-            None => json!({ "enabled": false }),
+        match &self.keeper {
+            Some(keeper) if !self.is_leaving => keeper.status(),
+            _ => json!({ "enabled": false }),
         }
     }
 
     /// Removes our filters from all namespaces, which takes five seconds at most. What could not be
     /// removed is left to the next start.
     pub(super) fn stop(&mut self) {
-        if let Some(keeper) = self.0.take() {
+        if let Some(keeper) = self.keeper.take() {
             keeper.stop();
         }
     }

@@ -49,6 +49,11 @@ impl Runs {
         Ok(runs)
     }
 
+    /// Whether there are lock files, of dead runs or of living ones.
+    pub(super) fn are_left(run_path: &Path) -> bool {
+        !others(run_path, 0).is_empty()
+    }
+
     /// The number of this run.
     pub(super) fn id(&self) -> u64 {
         self.id

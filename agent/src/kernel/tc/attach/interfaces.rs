@@ -159,10 +159,12 @@ impl Worker<'_> {
         if !missing.is_empty() {
             self.prepare(link.index, qdisc, &missing)?;
         }
+        let mut result = Ok(());
         for direction in missing {
-            self.attach(link.index, direction, sides.of_mut(direction))?;
+            // What stands in the way of one direction need not stand in that of the other.
+            result = result.and(self.attach(link.index, direction, sides.of_mut(direction)));
         }
-        Ok(())
+        result
     }
 
     /// Whether a filter of ours belongs there. Anybody can make namespaces that have nothing but a

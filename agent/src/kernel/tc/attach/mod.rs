@@ -1,8 +1,9 @@
 //! Our classifiers on the interfaces of one network namespace.
 //!
 //! A [`Visit`] says what is wanted there; a short-lived forked child enters the namespace, makes it
-//! so and answers with the bytes of a [`Report`]. `interfaces` does the work, `programs` knows which
-//! program a filter has, [`Classifiers`] loads them. Who is visited when, and what a report means, is decided above.
+//! so and answers with the bytes of a [`Report`]. `interfaces` does the work, `programs` knows
+//! which program a filter has, [`Classifiers`] loads them. Who is visited when, and what a report
+//! means, is decided above.
 
 mod classifiers;
 mod interfaces;
