@@ -11,7 +11,6 @@ use std::process::{Command, Stdio};
 use serde_json::{json, Map, Value};
 
 use crate::finished::finish;
-use crate::flare_host::not_in_vm;
 use crate::report::{ensure, Failure, Outcome, Report};
 use crate::scratch::{self, patience};
 
@@ -61,6 +60,7 @@ const fn case(name: &'static str, file: &'static str) -> Case {
 }
 
 const IS_OFF: &str = "Workload Protection is off";
+const LABELLED: &str = "pods with the label";
 const SESSIONS: &[&str] = &[
     "+ Secret/datadog-webhook",
     "+ MutatingWebhookConfiguration/datadog-webhook webhooks.datadog.webhook.cws.exec.instrumentation",
@@ -106,6 +106,7 @@ const CASES: &[Case] = &[
     },
     Case {
         base: "both_on",
+        said: LABELLED,
         changed: &[
             "+ Deployment/datadog-cluster-agent containers.cluster-agent.env.DD_RUNTIME_ADMISSION_CONTROLLER_CWS_INSTRUMENTATION_ENABLED",
         ],
@@ -114,7 +115,22 @@ const CASES: &[Case] = &[
             - name: DD_RUNTIME_ADMISSION_CONTROLLER_CWS_INSTRUMENTATION_ENABLED\n      value: \"false\"\n")
     },
     case_both(),
-    Case { base: "both_on", values: BOTH_ON, ..case("resource_on", RESOURCE_ON) },
+    Case {
+        base: "both_on",
+        changed: &[
+            "+ MutatingWebhookConfiguration/datadog-webhook webhooks.datadog.webhook.cws.pod.instrumentation.objectSelector.matchExpressions",
+            "- MutatingWebhookConfiguration/datadog-webhook webhooks.datadog.webhook.cws.pod.instrumentation.objectSelector.matchLabels",
+            "Deployment/datadog-cluster-agent containers.cluster-agent.env.DD_ADMISSION_CONTROLLER_CWS_INSTRUMENTATION_MUTATE_UNLABELLED.value = \"true\"",
+        ],
+        ..case("unlabelled", "datadog: {securityAgent: {runtime: {enabled: true}}}\n\
+            clusterAgent: {admissionController: {mutateUnlabelled: true, cwsInstrumentation: {enabled: true}}}\n")
+    },
+    Case {
+        base: "on",
+        changed: &["DaemonSet/datadog-agent volumes.run.hostPath.path = \"/data/agent\""],
+        ..case("run_root", "datadog: {securityAgent: {runtime: {enabled: true}}, systemProbe: {runRoot: /data/agent}}\n")
+    },
+    Case { base: "both_on", said: LABELLED, values: BOTH_ON, ..case("resource_on", RESOURCE_ON) },
     Case {
         base: "sessions_on",
         said: IS_OFF,
@@ -178,6 +194,7 @@ const CASES: &[Case] = &[
     },
     Case {
         base: "both_on",
+        said: LABELLED,
         changed: &[
             "Deployment/datadog-cluster-agent containers.cluster-agent.env.DD_ADMISSION_CONTROLLER_CWS_INSTRUMENTATION_TIMEOUT.value = \"9s\"",
             "Deployment/datadog-cluster-agent replicas = 0",
@@ -252,6 +269,7 @@ const CASES: &[Case] = &[
 const fn case_both() -> Case {
     Case {
         base: "sessions_on",
+        said: LABELLED,
         changed: &[
             "DaemonSet/datadog-agent containers.security-agent.env.DD_RUNTIME_SECURITY_CONFIG_ENABLED.value = \"true\"",
             "DaemonSet/datadog-agent containers.system-probe.env.DD_RUNTIME_SECURITY_CONFIG_ENABLED.value = \"true\"",
@@ -267,7 +285,7 @@ pub(crate) fn run(report: &mut Report) {
         .map(|case| format!("deployment_{}", case.name))
         .collect();
     if report.wants_any(names.iter().map(String::as_str)) {
-        match not_in_vm().and_then(|()| render_all()) {
+        match scratch::not_in_vm().and_then(|()| render_all()) {
             Ok(all) => {
                 for (name, case) in names.iter().zip(CASES) {
                     report.case(name, || check(case, &all));

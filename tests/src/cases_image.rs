@@ -10,7 +10,7 @@ use serde_json::{json, Value};
 
 use crate::classifiers::{all_attached, filters};
 use crate::finished::finish;
-use crate::flare_host::{not_in_vm, run_all, Test, EMAIL, NOWHERE};
+use crate::flare_host::{run_all, Test, EMAIL, NOWHERE};
 use crate::flare_server::{Answer, FlareServer};
 use crate::harness::{policy, rule, rule_of};
 use crate::intake::API_KEY;
@@ -40,13 +40,13 @@ pub(crate) fn run(report: &mut Report) {
         ("image_calls_missing", calls_missing),
     ];
     run_all(report, tests, || {
-        not_in_vm()?;
+        scratch::not_in_vm()?;
         Image::unpack()
     });
 }
 
 fn image_archive() -> Outcome {
-    not_in_vm()?;
+    scratch::not_in_vm()?;
     let mut command = Command::new("python3");
     command.arg("-c").arg(CHECKER).arg(archive()?);
     let done = finish(command, patience(SECONDS))?;
@@ -226,7 +226,16 @@ fn pod_network(image: &Image) -> Outcome {
         format!("no classifiers: {network}; {}", pod.probe.log())
     })?;
     let problems = &network["interfaces"]["problems"];
-    ensure(*problems == json!([]), || format!("problems: {problems}"))
+    ensure(*problems == json!([]), || format!("problems: {problems}"))?;
+    let words = ["security-agent", "runtime", "network", "check", "-j"];
+    let done = pod.probe.exec(&words)?;
+    let report: Value = serde_json::from_str(&done.stdout).map_err(|_| done.said())?;
+    let mut namespaces = report["namespaces"].as_array().into_iter().flatten();
+    let inode = one.inode()?;
+    let checked = namespaces.find(|namespace| namespace["inode"] == inode);
+    let checked = checked.ok_or_else(|| done.said())?;
+    let is_fine = checked["problem"] == "" && checked["interfaces"][0]["code"] == "nothing";
+    ensure(is_fine, || checked.to_string())
 }
 
 /// A process in a namespace, which the agent sees it by.

@@ -11,7 +11,6 @@ use std::process::Command;
 use serde_json::{json, Value};
 
 use crate::finished::finish;
-use crate::flare_host::not_in_vm;
 use crate::oci::{CAPABILITIES, OF_HOST, OF_POD, UNUSED};
 use crate::report::{ensure, Failure, Outcome, Report};
 use crate::scratch::{self, patience};
@@ -30,6 +29,9 @@ const POLICIES: &str = "/etc/datadog-agent/runtime-security.d";
 /// What the containers of a pod share sockets by; one container needs no volume for it.
 const SOCKETS: &str = "/var/run/sysprobe";
 
+/// What a node keeps when its pod is replaced.
+const KEPT: (&str, &str) = ("/opt/datadog-agent/run", "/var/lib/security-agent");
+
 /// Runs the tests of this file.
 pub(crate) fn run(report: &mut Report) {
     report.case("deployment_pod_rights", pod_rights);
@@ -37,7 +39,7 @@ pub(crate) fn run(report: &mut Report) {
 }
 
 fn documents(path: &Path) -> Result<Value, Failure> {
-    not_in_vm()?;
+    scratch::not_in_vm()?;
     let python = scratch::tool("venv/bin/python");
     if !python.exists() {
         return Err(Failure::Skipped(format!(
@@ -99,9 +101,11 @@ fn pod_rights() -> Outcome {
         .iter()
         .map(|(at, source, _)| ((*at).to_owned(), (*source).to_owned()))
         .chain(OF_POD.map(|(at, ..)| (at.to_owned(), String::new())))
+        .filter(|(at, _)| *at != KEPT.0)
+        .chain([kept()])
         .collect();
     same("mounts", &mounts, &expected)?;
-    // It asks the host for its name alone.
+    // It asks the host for its name, and keeps there what waits to be sent.
     let of_host: Vec<_> = mounts_of(agent, pod)
         .into_iter()
         .filter(|(_, source)| !source.is_empty())
@@ -110,7 +114,11 @@ fn pod_rights() -> Outcome {
         "/host/root/etc/os-release".to_owned(),
         "/etc/os-release".to_owned(),
     );
-    same("mounts of the other", of_host, vec![release])
+    same("mounts of the other", of_host, vec![release, kept()])
+}
+
+fn kept() -> (String, String) {
+    (KEPT.0.to_owned(), KEPT.1.to_owned())
 }
 
 /// Where something is mounted, and the path on the host where it is from there.

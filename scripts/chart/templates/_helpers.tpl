@@ -30,6 +30,7 @@ site: {{ (.Values.datadog).site | default "datadoghq.com" | quote }}
 logLevel: {{ (.Values.datadog).logLevel | default "info" | quote }}
 seccomp: {{ ((.Values.datadog).systemProbe).seccomp | default "localhost/system-probe" | quote }}
 seccompRoot: {{ ((.Values.datadog).systemProbe).seccompRoot | default "/var/lib/kubelet/seccomp" | quote }}
+runRoot: {{ ((.Values.datadog).systemProbe).runRoot | default "/var/lib/security-agent" | quote }}
 apparmor: {{ ((.Values.datadog).systemProbe).apparmor | default "unconfined" | quote }}
 {{- $admission := (.Values.clusterAgent).admissionController | default (dict) }}
 {{- /* Without the admission controller the objects stay, so that what is applied again tells the API server to ask no more. */}}
@@ -50,6 +51,9 @@ unlabelled: {{ eq "true" (toString $admission.mutateUnlabelled) }}
 {{- end }}
 {{- if and $s.sessions (not (or (eq $s.mode "remote_copy") (eq $s.mode "init_container"))) }}
 - `clusterAgent.admissionController.cwsInstrumentation.mode` is neither remote_copy nor init_container: no session is instrumented.
+{{- end }}
+{{- if and $s.sessions (not $s.unlabelled) }}
+- Users are put on events of pods with the label `admission.datadoghq.com/cws-instrumentation.enabled: "true"` only; set `clusterAgent.admissionController.mutateUnlabelled` to true for all the others that say nothing.
 {{- end }}
 {{- if and $s.sessions (not $s.clusterAgent) }}
 - Users of sessions are asked for, but `clusterAgent.enabled` is false: no session is instrumented.
