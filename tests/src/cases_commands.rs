@@ -17,7 +17,7 @@ pub(crate) fn run(report: &mut Report) {
     report.case("policy_fields", fields);
     report.case("policy_eval", eval);
     report.case("policy_test", test);
-    report.case("policy_large_sets_load", large_sets);
+    report.case_of_user_space("policy_large_sets_load", large_sets);
     report.case("policy_check_loaded", check_loaded);
 }
 

@@ -44,13 +44,13 @@ const BACK_SECONDS: u64 = 10;
 
 /// Runs the tests of this file.
 pub(crate) fn run(report: &mut Report) {
-    report.case("delivery_outage", outage);
-    report.case("delivery_faults", faults);
+    report.case_of_user_space("delivery_outage", outage);
+    report.case_of_user_space("delivery_faults", faults);
     report.case("delivery_kill_security_agent", kill_security_agent);
     report.case("delivery_kill_system_probe", kill_system_probe);
-    report.case("delivery_hanging", hanging);
-    report.case("delivery_several", several);
-    report.case("delivery_self_test", self_test);
+    report.case_of_user_space("delivery_hanging", hanging);
+    report.case_of_user_space("delivery_several", several);
+    report.case_of_user_space("delivery_self_test", self_test);
 }
 
 fn some() -> usize {

@@ -12,7 +12,7 @@ use crate::flare_server::{FlareServer, Received};
 use crate::flare_terminal::{Conversation, CONTROL_C, CONTROL_D};
 use crate::harness::Agent;
 use crate::report::{ensure, Failure, Outcome, Report};
-use crate::scratch::{patience, wait_for};
+use crate::scratch::{self, patience, wait_for};
 
 /// Seconds for a question to come, an archive to be made, and the end.
 const SECONDS: u64 = 30;
@@ -84,7 +84,7 @@ pub(crate) fn run(report: &mut Report) {
 }
 
 fn prepare() -> Result<Asked, Failure> {
-    flare_host::not_in_vm()?;
+    scratch::not_in_vm()?;
     let server = FlareServer::start()?;
     let (host, launch) = Host::new("flare-dialogue", &server.url())?;
     let agent = launch.start()?;

@@ -54,7 +54,7 @@ pub(crate) fn run(report: &mut Report) {
 }
 
 fn prepare() -> Result<Planted, Failure> {
-    flare_host::not_in_vm()?;
+    scratch::not_in_vm()?;
     let mut planter = Planter::new();
     let (host, launch) = Host::new("flare-secrets", NOWHERE)?;
     let (api_key, app_key) = plant_configuration(&host, &mut planter)?;

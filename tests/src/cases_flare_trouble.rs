@@ -50,7 +50,7 @@ pub(crate) fn run(report: &mut Report) {
 
 /// A host without an agent.
 fn alone(name: &str) -> Result<Host, Failure> {
-    flare_host::not_in_vm()?;
+    scratch::not_in_vm()?;
     Ok(Host::new(name, NOWHERE)?.0)
 }
 
@@ -128,7 +128,7 @@ impl Drop for Stopped {
 
 /// One role of two stands still, then the other; then nobody can be reached.
 fn ill() -> Outcome {
-    flare_host::not_in_vm()?;
+    scratch::not_in_vm()?;
     let (host, launch) = Host::new("flare-ill", NOWHERE)?;
     let agent = launch.start()?;
     let roles = || wait_for(patience(SECONDS), || agent.roles()).ok_or("the roles say no pids");
@@ -266,7 +266,7 @@ fn no_network() -> Outcome {
 
 /// Nobody can make a flare hang or carry off other files by what is in the directory of logs.
 fn logs() -> Outcome {
-    flare_host::not_in_vm()?;
+    scratch::not_in_vm()?;
     let (host, launch) = Host::new("flare-logs", NOWHERE)?;
     let _socket = flare_logs::fill(&host.logs())?;
     let expect = |done: &Finished| {
@@ -355,7 +355,7 @@ fn no_files() -> Outcome {
 
 /// A configuration that cannot be read is a reason to ask for help.
 fn bad_files() -> Outcome {
-    flare_host::not_in_vm()?;
+    scratch::not_in_vm()?;
     let (host, _) = Host::new("flare-bad-files", NOWHERE)?;
     let secret = "Zx81kQwe73nBv20LmPa5";
     for name in ["datadog.yaml", "security-agent.yaml", "system-probe.yaml"] {

@@ -67,7 +67,7 @@ pub(crate) fn run(report: &mut Report) {
 }
 
 fn prepare() -> Result<Upload, Failure> {
-    flare_host::not_in_vm()?;
+    scratch::not_in_vm()?;
     let server = FlareServer::start()?;
     let (host, _) = Host::new("flare-upload", &server.url())?;
     let (_, archive) = host.build()?;

@@ -31,10 +31,10 @@ const SLOW: usize = 8;
 
 /// Runs the tests of this file.
 pub(crate) fn run(report: &mut Report) {
-    report.case("metrics_socket", || growing(Way::unix()?));
-    report.case("metrics_port", || growing(Way::tcp()?));
-    report.case("metrics_probe_killed", probe_killed);
-    report.case("metrics_slow_reader", slow_reader);
+    report.case_of_user_space("metrics_socket", || growing(Way::unix()?));
+    report.case_of_user_space("metrics_port", || growing(Way::tcp()?));
+    report.case_of_user_space("metrics_probe_killed", probe_killed);
+    report.case_of_user_space("metrics_slow_reader", slow_reader);
 }
 
 /// How metrics are read.

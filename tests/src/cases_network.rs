@@ -18,6 +18,8 @@ const ALWAYS: &str = "    every: 0s\n";
 /// The port whose connections the packet filter picks, and one that it does not.
 const PICKED: u16 = 7810;
 const PASSED_OVER: u16 = 7811;
+/// Packets in one go, far more than are reported in a second.
+const MANY: usize = 200;
 /// Messages that no parser can read: cut in the header, a name that points at itself, a name that
 /// ends before its label, and a label of a kind that there is not (RFC 1035, 4.1.4).
 const MALFORMED: &[&str] = &[
@@ -54,6 +56,7 @@ struct Bed {
 pub(crate) fn run(report: &mut Report) {
     report.case("network_dns_malformed", malformed);
     report.case("network_packet_programs", packet_programs);
+    report.case("network_packet_limit", packet_limit);
     if !report.wants_any(TESTS.iter().map(|(name, _)| *name)) {
         return;
     }
@@ -357,6 +360,35 @@ fn packet_programs() -> Outcome {
     ensure(good, || format!("{packets}; log: {}", agent.log()))
 }
 
+/// Packets beyond the rate are counted instead of reported: none is missing.
+fn packet_limit() -> Outcome {
+    let places = Bridged::new()?;
+    let port = format!("{SERVER}:{PASSED_OVER}");
+    let filter = format!("packet.filter == \"udp dst port {PASSED_OVER}\"");
+    let agent = net_agent::launch("packet-limit")?
+        .policy("limit.policy", policy(&[rule("limited", &filter, ALWAYS)]))?
+        .start()?;
+    wait_bridged(&agent, &places)?;
+    let mut arguments = vec!["send", &port];
+    arguments.extend(["00"; MANY]);
+    ask(&places.client, &arguments)?;
+    let reported = || {
+        let lines = agent.lines();
+        let ours = lines
+            .iter()
+            .filter(|line| rule_of(&line.event) == "limited");
+        ours.count() as u64
+    };
+    let limited = || network_count(&agent, "/limited").unwrap_or_default();
+    let all = wait_for(patience(10), || {
+        (reported() + limited() == MANY as u64).then_some(())
+    });
+    let (reported, limited) = (reported(), limited());
+    ensure(all.is_some() && reported > 0 && limited > 0, || {
+        format!("of {MANY} packets {reported} are reported, {limited} counted as limited")
+    })
+}
+
 /// Only what the expression picks: the first packet of a connection to one port. On the bridge it is
 /// nobody's, which is counted.
 fn packet_filter(bed: &Bed) -> Outcome {
@@ -398,15 +430,36 @@ fn dump(bed: &Bed) -> Outcome {
         .agent
         .command(&["runtime", "network-namespace", "dump"])?;
     ensure(finished.code == Some(0), || finished.said())?;
-    let mut told = String::new();
     let place = scratch::root();
-    for line in finished.stdout.lines() {
-        let path = line.rsplit_once(": ").map_or("", |(_, path)| path.trim());
-        if path.starts_with('/') {
-            ensure(Path::new(path).starts_with(&place), || line.to_owned())?;
-            told += &fs::read_to_string(path)?;
-            fs::remove_file(path)?;
-        }
+    let lines: Vec<&str> = finished.stdout.lines().collect();
+    let [dump, graph] = lines[..] else {
+        return Err(Failure::Failed(finished.said()));
+    };
+    let mut told = String::new();
+    for (line, name) in [(dump, "dump"), (graph, "dump graph")] {
+        let path = line.strip_prefix(&format!("Network namespace {name}: "));
+        let path = path.ok_or_else(|| line.to_owned())?;
+        ensure(Path::new(path).starts_with(&place), || line.to_owned())?;
+        let text = fs::read_to_string(path)?;
+        fs::remove_file(path)?;
+        ensure(text.contains(INTERFACE), || text.clone())?;
+        told += &text;
+    }
+    let arguments = [
+        "runtime",
+        "network-namespace",
+        "dump",
+        "--snapshot-interfaces=false",
+    ];
+    let finished = bed.agent.command(&arguments)?;
+    for path in finished
+        .stdout
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+    {
+        let text = fs::read_to_string(path.1)?;
+        fs::remove_file(path.1)?;
+        ensure(!text.contains(INTERFACE), || text.clone())?;
     }
     for namespace in [&bed.places.client, &bed.places.server, &bed.places.hub] {
         let inode = namespace.inode()?.to_string();

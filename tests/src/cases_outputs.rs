@@ -46,11 +46,11 @@ type Reader = fn(&Request) -> Result<Vec<Value>, Failure>;
 
 /// Runs the tests of this file.
 pub(crate) fn run(report: &mut Report) {
-    report.case("outputs_file_rotation", rotation);
-    report.case("outputs_file_moved_away", moved_away);
-    report.case("outputs_file_directory_missing", directory_missing);
-    report.case("outputs_http_native", || http("native", read_native));
-    report.case("outputs_http_falco", || http("falco", read_falco));
+    report.case_of_user_space("outputs_file_rotation", rotation);
+    report.case_of_user_space("outputs_file_moved_away", moved_away);
+    report.case_of_user_space("outputs_file_directory_missing", directory_missing);
+    report.case_of_user_space("outputs_http_native", || http("native", read_native));
+    report.case_of_user_space("outputs_http_falco", || http("falco", read_falco));
 }
 
 fn to_file(name: &str, numbers: &Numbers, path: &Path) -> Result<Launch, Failure> {

@@ -24,9 +24,9 @@ const STEPS: usize = 10;
 
 /// Runs the tests of this file.
 pub(crate) fn run(report: &mut Report) {
-    report.case("servers_nginx", nginx);
-    report.case("servers_certificates", certificates);
-    report.case("servers_numbers", numbers);
+    report.case_of_user_space("servers_nginx", nginx);
+    report.case_of_user_space("servers_certificates", certificates);
+    report.case_of_user_space("servers_numbers", numbers);
 }
 
 /// Posts this body; returns what was answered.

@@ -36,14 +36,14 @@ const TROUBLE: &[(&str, Spoil, &[&str])] = &[
 
 /// Runs the tests of this file.
 pub(crate) fn run(report: &mut Report) {
-    report.case("spool_limit", limit);
-    report.case("spool_restart", restart);
+    report.case_of_user_space("spool_limit", limit);
+    report.case_of_user_space("spool_restart", restart);
     for (name, spoil, words) in TROUBLE {
-        report.case(&format!("spool_{name}"), || {
+        report.case_of_user_space(&format!("spool_{name}"), || {
             with_own_mounts(|| trouble(*spoil, words))
         });
     }
-    report.case("spool_read_only_run_path", || {
+    report.case_of_user_space("spool_read_only_run_path", || {
         with_own_mounts(read_only_run_path)
     });
 }

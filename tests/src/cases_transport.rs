@@ -81,11 +81,11 @@ const TLS: &[Tls] = &[
 /// Runs the tests of this file.
 pub(crate) fn run(report: &mut Report) {
     for case in TLS {
-        report.case(&format!("tls_{}", case.name), || tls(case));
+        report.case_of_user_space(&format!("tls_{}", case.name), || tls(case));
     }
-    report.case("proxy_plain", proxy_plain);
-    report.case("proxy_tunnel", proxy_tunnel);
-    report.case("proxy_not_for_this_host", proxy_not_for_this_host);
+    report.case_of_user_space("proxy_plain", proxy_plain);
+    report.case_of_user_space("proxy_tunnel", proxy_tunnel);
+    report.case_of_user_space("proxy_not_for_this_host", proxy_not_for_this_host);
 }
 
 fn tls(case: &Tls) -> Outcome {

@@ -233,17 +233,6 @@ pub(crate) fn expect_sentence(done: &Finished) -> Outcome {
     ensure(done.code == Some(1) && said.contains(' '), || done.said())
 }
 
-/// Leaves a test out of the virtual machine: the machine is there for its kernel, and an emulated
-/// processor takes long to make an archive.
-pub(crate) fn not_in_vm() -> Outcome {
-    match scratch::in_vm() {
-        true => Err(Failure::NotApplicable(
-            "the kernel makes no difference to it".to_owned(),
-        )),
-        false => Ok(()),
-    }
-}
-
 /// A test of something that several tests have in common.
 pub(crate) type Test<T> = (&'static str, fn(&T) -> Outcome);
 

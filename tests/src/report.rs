@@ -7,6 +7,8 @@ use std::fmt::Display;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use crate::scratch::not_in_vm;
+
 /// How a test ended when it did not pass.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -91,6 +93,11 @@ impl Report {
         let start = Instant::now();
         let outcome = test();
         self.count(name, outcome, start.elapsed());
+    }
+
+    /// The same for a test to which no kernel makes a difference.
+    pub(crate) fn case_of_user_space(&mut self, name: &str, test: impl FnOnce() -> Outcome) {
+        self.case(name, || not_in_vm().and_then(|()| test()));
     }
 
     /// Counts what several tests need and could not be had. No filter applies to its name: one of

@@ -106,6 +106,17 @@ pub(crate) fn needs_fast_machine() -> Outcome {
     }
 }
 
+/// Of no meaning in the virtual machine, which is there for its kernel; an emulated processor takes
+/// long besides.
+pub(crate) fn not_in_vm() -> Outcome {
+    match in_vm() {
+        true => Err(Failure::NotApplicable(
+            "the kernel makes no difference to it".to_owned(),
+        )),
+        false => Ok(()),
+    }
+}
+
 /// So many seconds, more where the processor is emulated.
 pub(crate) fn patience(seconds: u64) -> Duration {
     stretched(Duration::from_secs(seconds))

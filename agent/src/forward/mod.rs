@@ -273,9 +273,11 @@ impl Forwarder {
 
     /// Notes what woke the loop.
     fn wake(&mut self, token: Token) {
-        // Everything else is looked at in every turn.
-        if token == COMMANDS || token.0 >= FIRST_PEER {
-            self.server.wake(token);
+        match token {
+            METRICS => self.metrics.wake(),
+            token if token == COMMANDS || token.0 >= FIRST_PEER => self.server.wake(token),
+            // Everything else is looked at in every turn.
+            _ => {}
         }
     }
 

@@ -1,5 +1,6 @@
 //! Loads and attaches the program kinds that redbpf cannot: tracepoints, raw tracepoints, tp_btf,
-//! programs on cgroups; loads classifiers, which `tc` attaches; from the images of `object` and over the maps that redbpf created.
+//! programs on cgroups; loads classifiers, which `tc` attaches; from the images of `object` and
+//! over the maps that redbpf created.
 //!
 //! A [`Hook`] is an attached program; dropping it detaches, which takes the kernel up to 75 ms
 //! for a classic tracepoint, so that nothing drops one inside a loop.

@@ -2,8 +2,9 @@
 //!
 //! A process that sends the first piece of a session is in that session from then on, and so are
 //! its children; nothing takes it out or puts it into another one, not even its being forgotten by
-//! the process cache and found again in /proc. Only this process adds pieces, each once. Everything else that is sent changes a counter and nothing more. The number of
-//! sessions that are remembered is bounded; a forgotten one stays with its processes.
+//! the process cache and found again in /proc. Only this process adds pieces, each once. Everything
+//! else that is sent changes a counter and nothing more. The number of sessions that are remembered
+//! is bounded; a forgotten one stays with its processes.
 
 use std::rc::Rc;
 

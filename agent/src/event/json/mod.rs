@@ -1,9 +1,9 @@
 //! The line of JSON that an event becomes.
 //!
 //! One compact object per event: `agent` and `title` say which rule matched, the rest says what
-//! happened, to which file or over which network, by whom. Empty fields are left out; `uid` and `gid` are written
-//! whenever they are known, 0 included. The JSON of a process is made once and kept in it.
-//! An event and a rule enter, a line without its newline leaves.
+//! happened, to which file or over which network, by whom. Empty fields are left out; `uid` and
+//! `gid` are written whenever they are known, 0 included. The JSON of a process is made once and
+//! kept in it. An event and a rule enter, a line without its newline leaves.
 
 mod custom;
 mod network;

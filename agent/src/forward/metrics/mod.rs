@@ -34,6 +34,8 @@ const PROBE_PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct Metrics {
     unix: Option<Listener>,
     tcp: Option<TcpListener>,
+    /// Somebody may wait at a listener.
+    is_visited: bool,
     peers: Vec<Peer>,
     command_socket: PathBuf,
     question: Option<Question>,
@@ -114,10 +116,21 @@ impl Metrics {
         self.peers.retain_mut(Peer::write);
     }
 
+    /// Notes that a listener or a scrape is ready.
+    pub(super) fn wake(&mut self) {
+        self.is_visited = true;
+    }
+
     fn accept(&mut self, registry: &Registry, token: Token) {
-        while self.peers.len() < PEERS {
-            let Some(mut stream) = self.next_stream() else {
-                return;
+        while self.is_visited && self.peers.len() < PEERS {
+            let mut stream = match self.next_stream() {
+                Ok(Some(stream)) => stream,
+                Ok(None) => {
+                    self.is_visited = false;
+                    return;
+                }
+                // One who may not read; who else waits is seen to in the next turn.
+                Err(_) => return,
             };
             let interest = Interest::READABLE | Interest::WRITABLE;
             let registered = match &mut stream {
@@ -130,12 +143,20 @@ impl Metrics {
         }
     }
 
-    fn next_stream(&self) -> Option<Stream> {
-        if let Some(peer) = self.unix.as_ref().and_then(|it| it.accept().ok().flatten()) {
-            return peer.admitted.then_some(Stream::Unix(peer.stream));
+    /// The next one who may read; `None` when nobody waits.
+    fn next_stream(&self) -> io::Result<Option<Stream>> {
+        if let Some(unix) = &self.unix {
+            match unix.accept()? {
+                Some(peer) if peer.admitted => return Ok(Some(Stream::Unix(peer.stream))),
+                Some(_) => return Err(ErrorKind::PermissionDenied.into()),
+                None => {}
+            }
         }
-        let (stream, _) = self.tcp.as_ref()?.accept().ok()?;
-        Some(Stream::Tcp(stream))
+        match self.tcp.as_ref().map(TcpListener::accept) {
+            Some(Ok((stream, _))) => Ok(Some(Stream::Tcp(stream))),
+            Some(Err(error)) if error.kind() != ErrorKind::WouldBlock => Err(error),
+            _ => Ok(None),
+        }
     }
 
     /// Gives the numbers to everyone who waits for them, once system-probe's are there or it has
@@ -341,6 +362,7 @@ mod tests {
         };
         let mut scraper = std::os::unix::net::UnixStream::connect(&own).unwrap();
         scraper.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        metrics.wake();
         turn(&mut metrics);
         assert!(metrics.question.is_some() && metrics.peers.len() == 1);
         metrics.peers[0].since -= 2 * PATIENCE;
