@@ -127,6 +127,17 @@ const CASES: &[Case] = &[
     },
     Case {
         base: "on",
+        changed: &[
+            "- DaemonSet/datadog-agent containers.security-agent.securityContext.allowPrivilegeEscalation",
+            "- DaemonSet/datadog-agent containers.security-agent.securityContext.capabilities",
+            "- DaemonSet/datadog-agent containers.security-agent.securityContext.readOnlyRootFilesystem",
+            "DaemonSet/datadog-agent containers.security-agent.securityContext.runAsUser = 7",
+        ],
+        ..case("security_context", "datadog: {securityAgent: {runtime: {enabled: true}}}\n\
+            agents: {containers: {securityAgent: {securityContext: {runAsUser: 7}}}}\n")
+    },
+    Case {
+        base: "on",
         changed: &["DaemonSet/datadog-agent volumes.run.hostPath.path = \"/data/agent\""],
         ..case("run_root", "datadog: {securityAgent: {runtime: {enabled: true}}, systemProbe: {runRoot: /data/agent}}\n")
     },

@@ -34,6 +34,8 @@ const OWN_VARIABLES: [&str; 2] = [
 ];
 /// Longest distance of a name in a section to the one that is suggested.
 const FAR: usize = 4;
+/// The same in a section that other programs have keys in, too.
+const SHARED_FAR: usize = 3;
 /// The same at the top level, where most names are not ours.
 const NEAR: usize = 2;
 /// Names of the Datadog agent at the top level that look like ours.
@@ -136,7 +138,8 @@ impl Names {
             return Meaning::Foreign;
         }
         let candidates: Vec<String> = self.0.keys().cloned().collect();
-        match nearest_within(name, &candidates, FAR) {
+        let far = if is_own { FAR } else { SHARED_FAR };
+        match nearest_within(name, &candidates, far) {
             None if !is_own => Meaning::Foreign,
             meant => Meaning::Unknown(meant),
         }

@@ -27,7 +27,9 @@ fn one_false_switches_the_webhook_off() {
 
 #[test]
 fn a_misspelt_switch_of_the_webhook_is_named() {
-    let text = "admission_controller: {cws_instrumentation: {enbled: false}, inject_tags: 1}\n";
+    // The second one is somebody else's, and spelt well.
+    let text = "admission_controller:\n  cws_instrumentation: {enbled: false}\n  \
+                auto_instrumentation: {enabled: true}\n";
     let files = Files::new("misspelt", &[("datadog.yaml", text)]);
     let variable = USUAL.replace("ENABLED", "ENBLED");
     let settings = files.load(&[(&variable, "false")]);
