@@ -140,8 +140,8 @@ fn segments<'a>(record: &wire::Packet<'_>, payload: &'a [u8]) -> (Vec<&'a [u8]>,
     };
     let all = (payload.len() + missing(record)).div_ceil(size);
     let whole = |segment: &&[u8]| missing(record) == 0 || segment.len() == size;
-    let found: Vec<&[u8]> = payload.chunks(size).filter(whole).collect();
-    let found: Vec<&[u8]> = found.into_iter().take(MOST_SEGMENTS).collect();
+    let segments = payload.chunks(size).filter(whole);
+    let found: Vec<&[u8]> = segments.take(MOST_SEGMENTS).collect();
     let others = all - found.len();
     (found, others)
 }
@@ -222,19 +222,17 @@ impl Resolver {
         };
         self.network.unread += unread as u64;
         // A message that was cut by the capture is not wrong.
-        let is_cut = missing(record) > 0;
+        let is_cut = record.segment == 0 && missing(record) > 0;
         for message in messages {
-            match message {
-                Some(message) => {
-                    let event = self.message(header, record, &parsed.headers, message);
-                    self.network.waiting.extend(event);
+            let event = match message {
+                Some(message) => self.message(header, record, &parsed.headers, message),
+                None if is_cut => {
+                    self.network.unread += 1;
+                    None
                 }
-                None if is_cut && record.segment == 0 => self.network.unread += 1,
-                None => {
-                    let event = self.malformed(header, record, &parsed.headers);
-                    self.network.waiting.extend(event);
-                }
-            }
+                None => self.malformed(header, record, &parsed.headers),
+            };
+            self.network.waiting.extend(event);
         }
         self.next_of_record()
     }
