@@ -18,9 +18,10 @@ use crate::numbers::Numbers;
 use crate::report::{ensure, Failure, Outcome, Report};
 use crate::scratch::{self, patience, wait_for};
 
-/// Numbers that are made before they are looked for: what the wire between the roles holds.
-const STEP: usize = 100;
-const STEPS: usize = 10;
+/// Numbers that are made before they are looked for: a quarter of what the wire between the
+/// roles holds where an event has 20 KB.
+const STEP: usize = 50;
+const STEPS: usize = 20;
 
 /// Runs the tests of this file.
 pub(crate) fn run(report: &mut Report) {

@@ -18,7 +18,7 @@ use crate::socket::Client;
 /// More than a spool of one megabyte holds.
 const TOO_MANY: usize = 3_000;
 /// As many as memory holds when the disk does not work.
-const FEW: usize = 200;
+const FEW: usize = 60;
 /// More numbers than are made until the agent is up.
 const MANY_TRIES: usize = 20_000;
 /// Seconds for what waits to arrive.

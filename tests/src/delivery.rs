@@ -13,10 +13,14 @@ use crate::numbers::{Numbers, Tally};
 use crate::report::{ensure, Failure, Outcome};
 use crate::scratch::{patience, wait_for};
 
-/// Events that are made before the agent is asked whether it has them: half of what the wire
-/// between the roles holds when an event has 10 KB, which it has where the tests were started with
-/// many environment variables.
+/// Events that are made at most before the agent is asked whether it has them.
 const STEP: usize = 200;
+/// And while nothing is known of their size.
+const FIRST_STEP: usize = 10;
+/// Bytes of such a step: what standard output holds, and a quarter of what the wire between the
+/// roles does. An event tells of all ancestors and the names of their variables, so its size depends
+/// on where the tests were started; 20 KB have been seen.
+const STEP_BYTES: u64 = 1 << 20;
 /// Seconds for such a step to be in the spool.
 const STEP_SECONDS: u64 = 20;
 /// A spool that holds every number of the full form.
@@ -50,11 +54,22 @@ pub(crate) fn launch(name: &str, numbers: &Numbers, url: &str) -> Result<Launch,
     Ok(launch)
 }
 
+/// How many events may be under way without being waited for; `None` before there was one.
+pub(crate) fn step(agent: &Agent) -> Option<usize> {
+    let journal = &agent.command_status()?["journal"];
+    let (bytes, kept) = (journal["bytes"].as_u64()?, journal["kept"].as_u64()?);
+    let step = STEP_BYTES.checked_div(bytes.checked_div(kept)?)?;
+    Some(usize::try_from(step).ok()?.clamp(1, STEP))
+}
+
 /// Makes an event for each of these numbers and sees that security-agent took them all.
 pub(crate) fn pour(agent: &Agent, numbers: &Numbers, range: Range<usize>) -> Outcome {
     let received = || agent.agent_status()?["received"].as_u64();
-    for start in range.clone().step_by(STEP) {
-        let end = range.end.min(start + STEP);
+    let mut start = range.start;
+    let mut known = None;
+    while start < range.end {
+        known = known.or_else(|| step(agent));
+        let end = range.end.min(start + known.unwrap_or(FIRST_STEP));
         let before = wait_for(patience(STEP_SECONDS), received)
             .ok_or_else(|| format!("security-agent does not answer; log: {}", agent.log()))?;
         numbers.open(start..end)?;
@@ -70,6 +85,7 @@ pub(crate) fn pour(agent: &Agent, numbers: &Numbers, range: Range<usize>) -> Out
                 agent.log()
             )
         })?;
+        start = end;
     }
     Ok(())
 }

@@ -116,14 +116,15 @@ impl Subscribers {
         self.shared.journal.bytes()
     }
 
-    /// What `status` says of the lines: the session, how many there were, and how many of them
-    /// security-agent has not acknowledged.
+    /// What `status` says of the lines: the session, how many there were, how many of them
+    /// security-agent has not acknowledged, and how many are kept in how many bytes.
     pub fn journal(&self) -> serde_json::Value {
         let journal = &self.shared.journal;
         serde_json::json!({
             "session": self.shared.session,
             "events": journal.sequence(),
             "unacknowledged": journal.sequence() - journal.acknowledged(),
+            "kept": journal.end() - journal.start(),
             "bytes": journal.bytes(),
         })
     }
