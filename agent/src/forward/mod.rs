@@ -27,8 +27,9 @@ use mio::{Events, Interest, Poll, Token};
 use crate::config::Settings;
 use crate::event::HostInfo;
 use crate::resolve;
+use crate::sys::memory::ProgramPages;
 use crate::sys::signals::{Signal, Signals};
-use crate::sys::{memory, terminal};
+use crate::sys::terminal;
 use clock::ClockWatch;
 use delivery::Delivery;
 use link::{Link, Turn};
@@ -55,8 +56,6 @@ const LAST_BATCHES: Duration = Duration::from_secs(3);
 const LINES_A_TURN: usize = 4096;
 /// Between two looks after what no event of the loop tells of.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long a start takes, connecting included.
-const SETTLED: Duration = Duration::from_secs(2);
 
 /// What the command line decides.
 #[derive(Clone, Copy, Debug, Default)]
@@ -104,9 +103,8 @@ struct Forwarder {
     metrics: Metrics,
     clock: ClockWatch,
     started: Instant,
+    pages: ProgramPages,
     looked_after: Instant,
-    /// What only the start needed has been given back.
-    is_settled: bool,
     received: u64,
     /// The last turn ended with lines left to take.
     more: bool,
@@ -146,8 +144,8 @@ impl Forwarder {
             metrics,
             clock: ClockWatch::new(Instant::now(), SystemTime::now()),
             started: Instant::now(),
+            pages: ProgramPages::new(Instant::now()),
             looked_after: Instant::now(),
-            is_settled: false,
             received: 0,
             more: false,
             end: None,
@@ -204,10 +202,7 @@ impl Forwarder {
             return;
         }
         self.looked_after = now;
-        if !self.is_settled && now.saturating_duration_since(self.started) >= SETTLED {
-            self.is_settled = true;
-            memory::release_code();
-        }
+        self.pages.release_when_due(now);
         self.server.expire();
         if let Some(sentence) = self.clock.look(now, SystemTime::now()) {
             log::warn!("{sentence}");

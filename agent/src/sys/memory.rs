@@ -1,42 +1,117 @@
 //! Giving memory back to the kernel.
 //!
-//! Starting a role runs code that its loop never needs again. The pages of that code stay mapped,
-//! and count as resident in each of the three processes, until they are let go here; what is
-//! needed after all is mapped again from the file when it runs.
+//! Starting a role runs code, and reads constants, that its loop never needs again; so do commands
+//! and self-tests that come now and then. Their pages stay mapped, and count as resident in each of
+//! the three processes, until they are let go here; what is needed after all is mapped again from
+//! the file.
 
 use std::fs;
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
-/// Lets go the pages of this program's code. Where /proc does not tell where it is, nothing
-/// happens.
-pub fn release_code() {
-    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    let here = release_code as *const () as usize;
-    let Some(code) = maps.lines().find_map(|line| code_around(line, here)) else {
-        return;
-    };
-    // SAFETY: the range is one whole mapping of this process as the kernel has just listed it:
-    // private, readable and executable, not writable, backed by a file. Nothing has been written
-    // to it, as the linker makes no text relocations, so its pages equal the file's, and the next
-    // access, be it by the instruction after this call, maps them again (madvise(2),
-    // MADV_DONTNEED on a private file mapping).
-    let result = unsafe { libc::madvise(code.start as *mut _, code.len(), libc::MADV_DONTNEED) };
-    if result != 0 {
-        log::debug!(
-            "the pages of code stay: {}",
-            std::io::Error::last_os_error()
-        );
+/// How long a start takes, connecting included.
+const START: Duration = Duration::from_secs(2);
+/// Between two times that pages are let go. Mapping again what a loop needs takes it some 20 faults.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// When the program's pages are let go next.
+#[derive(Debug)]
+pub struct ProgramPages {
+    due: Instant,
+}
+
+impl ProgramPages {
+    /// First once a start is over that begins now.
+    pub fn new(now: Instant) -> ProgramPages {
+        ProgramPages { due: now + START }
+    }
+
+    /// Lets them go if it is time to.
+    pub fn release_when_due(&mut self, now: Instant) {
+        if now >= self.due {
+            self.release(now);
+        }
+    }
+
+    /// Lets them go, because something has ended that is rarely done.
+    pub fn release(&mut self, now: Instant) {
+        self.due = now + PAUSE;
+        release_program();
     }
 }
 
-/// The range of a line of proc_pid_maps(5), if it is code from a file around this address.
-fn code_around(line: &str, address: usize) -> Option<Range<usize>> {
+/// Lets go the pages of this program's file, code and constants. Where /proc does not tell where
+/// they are, nothing happens.
+pub fn release_program() {
+    let maps = fs::read_to_string("/proc/self/smaps").unwrap_or_default();
+    let here = release_program as *const () as usize;
+    for range in unchanged_parts(&maps, here) {
+        // SAFETY: the range is one whole mapping of this process as the kernel has just listed it:
+        // private, not writable, backed by the file of this very code, and without a single
+        // anonymous page, so that nothing was ever written to it, not even by a relocation. Its
+        // pages equal the file's, and the next access, be it by the instruction after this call,
+        // maps them again (madvise(2), MADV_DONTNEED on a private file mapping).
+        let result =
+            unsafe { libc::madvise(range.start as *mut _, range.len(), libc::MADV_DONTNEED) };
+        if result != 0 {
+            let error = std::io::Error::last_os_error();
+            log::debug!("the pages of the program stay: {error}");
+        }
+    }
+}
+
+/// A mapping of proc_pid_smaps(5).
+struct Mapping<'a> {
+    range: Range<usize>,
+    rights: &'a str,
+    /// Device and inode.
+    file: (&'a str, &'a str),
+    /// Kilobytes of it that are no longer as in the file; unknown while that line has not come.
+    anonymous: Option<u64>,
+}
+
+/// The parts of the file that is mapped around this address which nobody writes to and nobody
+/// ever has.
+fn unchanged_parts(smaps: &str, address: usize) -> Vec<Range<usize>> {
+    let mut mappings: Vec<Mapping<'_>> = Vec::new();
+    for line in smaps.lines() {
+        if let Some(mapping) = mapping_of(line) {
+            mappings.push(mapping);
+        } else if let (Some(kilobytes), Some(last)) = (anonymous_of(line), mappings.last_mut()) {
+            last.anonymous = Some(kilobytes);
+        }
+    }
+    let around = mappings.iter().find(|part| part.range.contains(&address));
+    let Some(file) = around.map(|part| part.file).filter(|file| file.1 != "0") else {
+        return Vec::new();
+    };
+    let is_unchanged = |part: &&Mapping<'_>| {
+        let is_fixed = matches!(part.rights, "r-xp" | "r--p");
+        part.file == file && is_fixed && part.anonymous == Some(0)
+    };
+    let parts = mappings.iter().filter(is_unchanged);
+    parts.map(|part| part.range.clone()).collect()
+}
+
+/// The mapping that a line begins: addresses, rights, offset, device, inode.
+fn mapping_of(line: &str) -> Option<Mapping<'_>> {
     let mut fields = line.split_whitespace();
     let (start, end) = fields.next()?.split_once('-')?;
     let number = |text| usize::from_str_radix(text, 16).ok();
     let range = number(start)?..number(end)?;
-    let is_code = fields.next()? == "r-xp" && line.contains(" /");
-    (is_code && range.contains(&address)).then_some(range)
+    let rights = fields.next()?;
+    let file = (fields.nth(1)?, fields.next()?);
+    Some(Mapping {
+        range,
+        rights,
+        file,
+        anonymous: None,
+    })
+}
+
+fn anonymous_of(line: &str) -> Option<u64> {
+    let value = line.strip_prefix("Anonymous:")?;
+    value.trim().strip_suffix(" kB")?.parse().ok()
 }
 
 #[cfg(test)]
@@ -44,25 +119,62 @@ mod tests {
     use super::*;
 
     #[test]
-    fn code_runs_on_after_its_pages_were_let_go() {
+    fn the_program_runs_on_after_its_pages_were_let_go() {
         for _ in 0..3 {
-            release_code();
+            release_program();
             assert_eq!("12 34".split(' ').count(), 2);
         }
     }
 
     #[test]
-    fn only_code_from_a_file_is_let_go() {
+    fn only_what_equals_the_file_of_this_code_is_let_go() {
+        let part = |head: &str, anonymous: &str| {
+            format!("{head}\nSize:  8 kB\nAnonymous:  {anonymous}\nVmFlags: rd mr\n")
+        };
+        let code = part("1000-3000 r-xp 00001000 fe:00 9 /bin/an agent", "0 kB");
         let cases = [
-            ("1000-3000 r-xp 00001000 fe:00 9 /bin/agent", true),
-            ("1000-3000 r--p 00001000 fe:00 9 /bin/agent", false),
-            ("1000-3000 rw-p 00001000 fe:00 9 /bin/agent", false),
-            ("1000-3000 r-xp 00000000 00:00 0", false),
-            ("4000-5000 r-xp 00001000 fe:00 9 /bin/agent", false),
-            ("words", false),
+            (
+                "4000-5000 r--p 00003000 fe:00 9 /bin/an agent",
+                "0 kB",
+                true,
+            ),
+            (
+                "4000-5000 r--p 00003000 fe:00 9 /bin/an agent",
+                "4 kB",
+                false,
+            ),
+            (
+                "4000-5000 r--p 00003000 fe:00 9 /bin/an agent",
+                "words",
+                false,
+            ),
+            (
+                "4000-5000 rw-p 00003000 fe:00 9 /bin/an agent",
+                "0 kB",
+                false,
+            ),
+            (
+                "4000-5000 r--s 00003000 fe:00 9 /bin/an agent",
+                "0 kB",
+                false,
+            ),
+            ("4000-5000 r--p 00003000 fe:00 8 /bin/other", "0 kB", false),
+            ("4000-5000 r--p 00003000 fe:01 9 /bin/other", "0 kB", false),
+            ("4000-5000 r--p 00000000 00:00 0 [vvar]", "0 kB", false),
         ];
-        for (line, is_code) in cases {
-            assert_eq!(code_around(line, 0x2000).is_some(), is_code, "{line}");
+        for (head, anonymous, is_released) in cases {
+            let smaps = format!("{code}{}", part(head, anonymous));
+            let released = unchanged_parts(&smaps, 0x2000);
+            let starts: Vec<usize> = released.iter().map(|part| part.start).collect();
+            let expected: &[usize] = match is_released {
+                true => &[0x1000, 0x4000],
+                false => &[0x1000],
+            };
+            assert_eq!(starts, expected, "{head}");
+        }
+        let nameless = part("1000-3000 r-xp 00001000 00:00 0", "0 kB");
+        for smaps in [nameless.as_str(), "", "words\nAnonymous: 0 kB\n"] {
+            assert!(unchanged_parts(smaps, 0x2000).is_empty(), "{smaps}");
         }
     }
 }

@@ -75,7 +75,7 @@ impl Supervisor {
                 return Ok(exit);
             }
             if !std::mem::replace(&mut has_begun, true) {
-                memory::release_code();
+                memory::release_program();
             }
             let timeout = self
                 .next_deadline()

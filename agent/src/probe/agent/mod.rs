@@ -36,6 +36,7 @@ use crate::kernel::{self, Counts, EventStream, PacketPrograms, Probes};
 use crate::resolve;
 use crate::resolve::clock::monotonic_now;
 use crate::sys::host::{self, Numbers};
+use crate::sys::memory::ProgramPages;
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::socket::Listener;
 use setup::{
@@ -87,6 +88,7 @@ pub(super) struct Agent {
     ignored: [Option<u32>; children::KINDS],
     started: Instant,
     watched: Instant,
+    pages: ProgramPages,
     reported: Losses,
     turns: Turns,
     settings: Settings,
@@ -175,6 +177,7 @@ impl Agent {
             policies,
             started,
             watched: started,
+            pages: ProgramPages::new(started),
             reported: Losses::default(),
             turns: Turns::default(),
             settings: settings.clone(),
@@ -383,6 +386,7 @@ impl Agent {
         self.look_after_network();
         if self.watched.elapsed() >= WATCH {
             self.watched = Instant::now();
+            self.pages.release_when_due(self.watched);
             let now = monotonic_now();
             self.pipeline.resolver.expire(now);
             self.pipeline.sweep(now);

@@ -1,7 +1,7 @@
 //! How the loop runs the self-test and tells its result: to who asked, to readers, to the log.
 
 use std::os::fd::RawFd;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use log::{info, warn};
 use mio::unix::SourceFd;
@@ -13,7 +13,6 @@ use crate::ipc::{failure, SUCCESS};
 use crate::probe::self_test::Outcome;
 use crate::probe::status::LastTest;
 use crate::probe::unix_now;
-use crate::sys::memory;
 
 impl Agent {
     /// Starts a run for the peers that wait.
@@ -52,7 +51,7 @@ impl Agent {
             outcome,
         });
         // The first test ends the start, and none is in a hurry.
-        memory::release_code();
+        self.pages.release(Instant::now());
         self.waiting = std::mem::take(&mut self.queued);
         if !self.waiting.is_empty() {
             self.start_test();
