@@ -16,6 +16,17 @@ die() {
 }
 have() { command -v "$1" >/dev/null 2>&1; }
 
+# attempt TIMES COMMAND...: runs what reaches for the network again, after a pause, when it fails.
+attempt() {
+  local times=$1
+  shift
+  until "$@"; do
+    times=$((times - 1))
+    [ "$times" -gt 0 ] || return 1
+    sleep 5
+  done
+}
+
 # Runs a command as root; an ordinary user needs sudo for that. See scripts/as-root.sh.
 as_root() { "$ROOT/scripts/as-root.sh" "$@"; }
 

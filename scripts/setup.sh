@@ -71,8 +71,8 @@ apt_install() {
   local apt=(apt-get -y -o Dpkg::Lock::Timeout=300)
   local install=(env DEBIAN_FRONTEND=noninteractive "${apt[@]}" install --no-install-recommends)
   as_root "${install[@]}" "$@" >/dev/null 2>&1 && return
-  as_root "${apt[@]}" update
-  as_root "${install[@]}" "$@"
+  attempt 3 as_root "${apt[@]}" update
+  attempt 2 as_root "${install[@]}" "$@"
 }
 
 refuse_offline() { [ -z "${OFFLINE:-}" ] || die "missing, and OFFLINE=1 installs nothing: $*"; }
@@ -95,7 +95,7 @@ install_rustup() {
 
 apt_offers() {
   [ -n "$(apt-cache pkgnames "$1" | grep -x "$1")" ] && return
-  as_root apt-get -y update >/dev/null
+  attempt 3 as_root apt-get -y update >/dev/null
   [ -n "$(apt-cache pkgnames "$1" | grep -x "$1")" ]
 }
 
@@ -158,7 +158,7 @@ setup_nginx() {
   stage=$(mktemp -d "$tools/nginx.XXXXXX")
   # The package lists of a fresh machine are empty or old: the first try may fail.
   if ! unpack_nginx "$stage"; then
-    as_root apt-get -y update >/dev/null
+    attempt 3 as_root apt-get -y update >/dev/null
     unpack_nginx "$stage" || { rm -rf "$stage" && die "the nginx package cannot be had from apt-get"; }
   fi
   rm -rf "$tools/nginx"
@@ -196,7 +196,7 @@ setup_python() {
     rm -rf "$venv"
     python3 -m venv "$venv" >/dev/null || true
   fi
-  if "$venv/bin/pip" install --quiet --disable-pip-version-check -r tests/requirements.txt; then
+  if attempt 3 "$venv/bin/pip" install --quiet --disable-pip-version-check -r tests/requirements.txt; then
     cp tests/requirements.txt "$venv/requirements.txt"
   else
     rm -rf "$venv"

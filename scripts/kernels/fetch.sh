@@ -54,25 +54,33 @@ Acquire::Languages "none";
 APT::Sandbox::User "root";
 APT
   export APT_CONFIG=$apt/apt.conf
-  apt-get -qq update
+  attempt 3 apt-get -qq update
 }
 
 # Leaves the package in DIR, and those that newer ones are split into, and prints their paths.
 download() {
-  local package= part
+  local package= debs=
   have apt-get || die "kernels come as Debian packages and this host has no apt; $HELP"
   # The host's own newest is not the newest of all.
   [ "$SERIES" = newest ] || package=$(newest_offered || true)
-  if [ -z "$package" ]; then
+  # Its lists may be older than the mirror, which keeps no package that was replaced.
+  [ -z "$package" ] || debs=$(parts_of "$package") || debs=
+  if [ -z "$debs" ]; then
     use_private_apt
     package=$(newest_offered || true)
+    [ -n "$package" ] || die "no mirror of this host offers a cloud kernel of the series $SERIES; $HELP"
+    debs=$(parts_of "$package")
   fi
-  [ -n "$package" ] || die "no mirror of this host offers a cloud kernel of the series $SERIES; $HELP"
+  echo "$debs"
+}
+
+parts_of() {
+  local part
   for part in image binary modules; do
-    part=linux-$part-${package#linux-image-}
+    part=linux-$part-${1#linux-image-}
     [ -n "$(apt-cache pkgnames "$part" | grep -x "$part")" ] || continue
     say "downloading $part"
-    (cd "$DIR" && apt-get -qq -o APT::Sandbox::User=root download "$part" >&2)
+    (cd "$DIR" && attempt 2 apt-get -qq -o APT::Sandbox::User=root download "$part" >&2) || return
     echo "$DIR/$part"_*.deb
   done
 }
