@@ -126,7 +126,9 @@ fn variables_live(agent: &Agent) -> Outcome {
     let before = scopes(agent).ok_or("status shows no variables")?;
     let own = i64::from(std::process::id());
     // The runner marks itself; its child asks.
+    // The second one before the short-lived variable ends.
     File::open(path("mark.e2e"))?;
+    File::open(path("ask.e2e"))?;
     let marked = agent.event_of("marks", own)?;
     shows(&marked, own)?;
     let child = tool::run(&["openat", "AT_FDCWD", &path("ask.e2e"), "0"])?;
@@ -135,7 +137,6 @@ fn variables_live(agent: &Agent) -> Outcome {
     ensure(!has_event(agent, "asks_own", child.pid), || {
         "a variable that is not inherited reached the child".to_owned()
     })?;
-    File::open(path("ask.e2e"))?;
     agent.event_of("asks_own", own)?;
     ends(agent, &path("ask.e2e"))?;
     released(agent, &path("mark.e2e"), before)

@@ -14,7 +14,7 @@ use crate::neighbours::Neighbours;
 use crate::net_agent::{self, check, check_text, kill_all, wait_attached};
 use crate::net_places::{join, Namespace};
 use crate::report::{ensure, Failure, Outcome, Report};
-use crate::scratch::{self, patience, wait_for};
+use crate::scratch::{self, patience, wait_for, wait_until_right};
 
 /// The provider that the guide gives up on, one below our priority, one at it, one above.
 const PRIORITIES: &[u32] = &[1, 5, 10, 49152];
@@ -237,9 +237,11 @@ fn one_direction() -> Outcome {
         (ours.len() == 1 && ours[0].direction == "egress").then_some(())
     });
     ensure(attached.is_some(), || agent.log())?;
-    let said = agent.command_status().unwrap_or_default()["network"]["interfaces"].take();
-    ensure(said.to_string().contains("cwst0"), || {
-        format!("nothing is said of it: {said}")
+    wait_until_right(patience(MISSED_SECONDS), || {
+        let said = agent.command_status().unwrap_or_default()["network"]["interfaces"].take();
+        ensure(said.to_string().contains("cwst0"), || {
+            format!("nothing is said of it: {said}")
+        })
     })
 }
 

@@ -3,9 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{symlink, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
+use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -15,6 +13,8 @@ use crate::scratch::{self, patience, wait_for};
 
 /// Opens of one run.
 const OPENS: usize = 1_200;
+/// Opens between two pauses: their events have room wherever they wait.
+const AT_ONCE: usize = 20;
 /// A seed of its own for each run would hide what fails: this one is shown and fixed.
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -100,9 +100,10 @@ fn next(state: &mut u64) -> u64 {
     *state
 }
 
-fn open_at_random(paths: &[PathBuf]) {
+/// Opens these files, and pauses now and then.
+fn open_at_random(paths: &[PathBuf], mut pause: impl FnMut() -> Outcome) -> Outcome {
     let mut state = SEED;
-    for _ in 0..OPENS {
+    for number in 0..OPENS {
         let place = usize::try_from(next(&mut state)).unwrap_or(0) % paths.len();
         let flags =
             [0, 0, 0, 0o1000, 0o100, 0o2000][usize::try_from(next(&mut state) % 6).unwrap_or(0)];
@@ -115,29 +116,41 @@ fn open_at_random(paths: &[PathBuf]) {
         // A directory cannot be written, and some flags do not go together.
         let _ = paths.get(place).map(|path| options.open(path));
         // A reader that is flooded loses events, which is another test's business.
-        thread::sleep(Duration::from_millis(2));
+        if number % AT_ONCE == 0 {
+            pause()?;
+        }
+    }
+    Ok(())
+}
+
+/// An agent and how many of its lines were looked through for the event that ends a pause.
+struct Paced<'a> {
+    agent: &'a Agent,
+    seen: usize,
+}
+
+impl Paced<'_> {
+    /// Waits until the event comes that was caused last.
+    fn catch_up(&mut self) -> Outcome {
+        let caught = wait_for(patience(20), || {
+            let lines = self.agent.lines_after(self.seen);
+            self.seen += lines.len();
+            let mut rules = lines.iter().map(|line| rule_of(&line.event));
+            rules.any(|rule| rule == "last").then_some(())
+        });
+        Ok(caught.ok_or("the event that ends a pause did not come")?)
     }
 }
 
-/// What matched, in order: rule, path and flags.
-fn events_of(agent: &Agent, last: &Path) -> Result<Vec<String>, Failure> {
+/// What matched so far, in order: rule, path and flags.
+fn events_of(agent: &Agent) -> Vec<String> {
     let pid = i64::from(std::process::id());
-    let done = wait_for(patience(20), || {
-        File::open(last).ok()?;
-        let lines = agent.lines();
-        lines
-            .iter()
-            .any(|line| rule_of(&line.event) == "last")
-            .then_some(())
-    });
-    done.ok_or("the last event did not come")?;
     let lines = agent.lines();
-    let own = lines.iter().map(|line| &line.event);
-    let own = own.filter(|event| event["process"]["pid"] == pid && rule_of(event) != "last");
-    Ok(own
-        .map(shown)
+    let events = lines.iter().map(|line| &line.event);
+    let own = events.filter(|event| event["process"]["pid"] == pid);
+    own.map(shown)
         .filter(|text| text.starts_with("by_"))
-        .collect())
+        .collect()
 }
 
 fn shown(event: &Value) -> String {
@@ -165,12 +178,22 @@ fn change_nothing() -> Outcome {
     ensure(modes == ("deny".to_owned(), "accept".to_owned()), || {
         format!("{modes:?}")
     })?;
-    open_at_random(&paths);
-    let (with, without) = (events_of(&filtered, &last)?, events_of(&unfiltered, &last)?);
+    let mut paced = [&filtered, &unfiltered].map(|agent| Paced { agent, seen: 0 });
+    let mut pause = || {
+        File::open(&last)?;
+        paced.iter_mut().try_for_each(Paced::catch_up)
+    };
+    open_at_random(&paths, &mut pause)?;
+    pause()?;
+    let (with, without) = (events_of(&filtered), events_of(&unfiltered));
     for agent in [&filtered, &unfiltered] {
-        let lost = agent.command_status().ok_or("no status")?["loss"]["slow_readers"].clone();
-        ensure(lost == 0, || {
-            format!("{lost} events were lost on their way to the test")
+        let status = wait_for(patience(5), || agent.command_status()).ok_or("no status")?;
+        let lost = (
+            &status["loss"]["slow_readers"],
+            &status["events"]["open"]["lost"],
+        );
+        ensure(*lost.0 == 0 && *lost.1 == 0, || {
+            format!("{lost:?} events were lost on their way to the test")
         })?;
     }
     ensure(with == without && with.len() > OPENS / 10, || {

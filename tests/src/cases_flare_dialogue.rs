@@ -15,7 +15,7 @@ use crate::report::{ensure, Failure, Outcome, Report};
 use crate::scratch::{self, patience, wait_for};
 
 /// Seconds for a question to come, an archive to be made, and the end.
-const SECONDS: u64 = 30;
+const SECONDS: u64 = 90;
 /// The exit code of a shell's command that was interrupted.
 const INTERRUPTED: i32 = 130;
 

@@ -432,11 +432,11 @@ fn slow_server(upload: &Upload) -> Outcome {
     scratch::set_mode(path.as_ref(), 0o600)?;
     upload
         .server
-        .then_post(Answer::Paced(8, Duration::from_millis(500)));
+        .then_post(Answer::Paced(11, Duration::from_millis(500)));
     let mut command = upload
         .host
         .command(&["-s", "-e", EMAIL, "--archive", &path]);
-    command.env(TIMEOUT, "2s");
+    command.env(TIMEOUT, "4s");
     let done = flare_host::run(command)?;
     upload.server.take();
     ensure(done.code == Some(0), || done.said())

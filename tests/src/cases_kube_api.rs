@@ -13,7 +13,7 @@ use crate::scratch::{self, patience};
 /// Seconds for a job that is to end well.
 const SECONDS: u64 = 30;
 /// For a job whose server does nothing.
-const SHORT: Duration = Duration::from_millis(1_500);
+const SHORT: Duration = Duration::from_secs(4);
 const TMP: Option<&str> = Some("/tmp");
 const READY: &str = "Ready /tmp/cws-instrumentation";
 const HEALTH: &str = "/tmp/cws-instrumentation health";

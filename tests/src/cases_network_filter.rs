@@ -10,7 +10,7 @@ use crate::harness::{policy, rule, Agent, Launch};
 use crate::net_agent::{self, network_count, wait_attached, wait_bridged, INTERFACES};
 use crate::net_places::{Bridged, SERVER};
 use crate::report::{ensure, Failure, Outcome, Report};
-use crate::scratch::{self, patience};
+use crate::scratch::{self, patience, wait_until_right};
 use crate::sender::Server;
 
 /// Whose packets are dropped, and what tells that a process is to be cut off.
@@ -21,6 +21,8 @@ const POLICY: &str = "filter.policy";
 const RULE: &str = "cuts";
 /// Seconds in which a process that was cut off would notice.
 const CHANCE_SECONDS: u64 = 2;
+/// Seconds for the counter of dropped packets to move.
+const COUNT_SECONDS: u64 = 10;
 /// Why such a rule is refused where nothing may be enforced.
 const DISABLED: &str = "'network_filter' action is disabled globally";
 
@@ -142,9 +144,11 @@ fn by_process() -> Outcome {
     let report = report_of(&agent, watched.pid)?;
     ensure(report["status"] == "performed", || report.to_string())?;
     expect_cut(&agent, &mut watched)?;
-    let dropped = network_count(&agent, "/dropped")?;
-    ensure(dropped > before, || {
-        format!("status counts {dropped} dropped packets, as before")
+    wait_until_right(patience(COUNT_SECONDS), || {
+        let dropped = network_count(&agent, "/dropped")?;
+        ensure(dropped > before, || {
+            format!("status counts {dropped} dropped packets, as before")
+        })
     })?;
     take_rule_back(&agent)?;
     expect_back(&mut watched)?;

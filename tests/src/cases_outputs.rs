@@ -13,7 +13,7 @@ use crate::harness::{rule_of, Agent, Launch};
 use crate::http_server::{HttpServer, Request};
 use crate::numbers::{Numbers, Tally, RULE};
 use crate::report::{ensure, Failure, Outcome, Report};
-use crate::scratch::{self, patience, wait_for};
+use crate::scratch::{self, patience, wait_for, wait_until_right};
 
 /// Section of the keys about outputs, as in the environment.
 const OUTPUTS: &str = "DD_RUNTIME_SECURITY_CONFIG_OUTPUTS_";
@@ -157,7 +157,9 @@ fn moved_away() -> Outcome {
             .map_err(|failure| failure.at(name).at(&agent.log()))?;
     }
     pour(&agent, &numbers, next..next + FEW)?;
-    expect_all(&files, &numbers, next + FEW)?;
+    wait_until_right(patience(SECONDS), || {
+        expect_all(&files, &numbers, next + FEW)
+    })?;
     let status = file_status(&agent)?;
     ensure(status["lost"] == 0 && status["problem"] == "", || {
         format!("status says {status}")
@@ -214,34 +216,37 @@ fn directory_missing() -> Outcome {
     open_until_there(&numbers, &mut next, &path)
         .map_err(|failure| failure.at(&file_status(&agent).unwrap_or_default().to_string()))?;
     pour(&agent, &numbers, next..next + FEW)?;
-    expect_losses_told(&agent, &path)?;
-    let mut tally = numbers.tally(next + FEW);
-    events_of(&path)?.iter().for_each(|event| tally.add(event));
-    ensure((next..next + FEW).all(|number| tally.has(number)), || {
-        tally.summary()
+    wait_until_right(patience(SECONDS), || {
+        expect_losses_told(&agent, &path)?;
+        let mut tally = numbers.tally(next + FEW);
+        events_of(&path)?.iter().for_each(|event| tally.add(event));
+        let has_all = (next..next + FEW).all(|number| tally.has(number));
+        ensure(has_all, || tally.summary())
     })?;
+    println!(
+        "figure: {} events were lost while there was no directory",
+        file_status(&agent)?["lost"]
+    );
     expect_printed(&agent, &numbers, next + FEW)
 }
 
 /// What the file holds and what it says that it misses is all that there was.
 fn expect_losses_told(agent: &Agent, path: &Path) -> Outcome {
     let events = events_of(path)?;
-    let is_loss = |event: &&Value| rule_of(event) == "lost_events";
+    let is_loss = |event: &&Value| rule_of(event) == "lost_events" && event["map"] == "file";
     let losses: Vec<&Value> = events.iter().filter(is_loss).collect();
     let told: u64 = losses
         .iter()
         .filter_map(|event| event["lost"].as_u64())
         .sum();
     let status = file_status(agent)?;
-    println!("figure: {told} events were lost while there was no directory");
     ensure(
         losses.len() == 1 && events.first().as_ref().is_some_and(is_loss),
         || format!("not one line about losses at the begin: {losses:?}"),
     )?;
-    ensure(
-        losses.iter().all(|event| event["map"] == "file") && status["lost"] == told,
-        || format!("the file says {losses:?}, status {status}"),
-    )?;
+    ensure(status["lost"] == told, || {
+        format!("the file says {losses:?}, status {status}")
+    })?;
     let written = (events.len() - losses.len()) as u64;
     let received = agent.agent_status().map(|all| all["received"].clone());
     ensure(
@@ -258,7 +263,7 @@ fn expect_printed(agent: &Agent, numbers: &Numbers, end: usize) -> Outcome {
         agent.lines().iter().for_each(|line| tally.add(&line.event));
         tally
     };
-    let all = wait_for(patience(5), || {
+    let all = wait_for(patience(SECONDS), || {
         (printed().missing_below(end) == 0).then_some(())
     });
     ensure(all.is_some(), || {

@@ -47,7 +47,8 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        let _ = fs::remove_dir(&self.0);
+        // Its last process may still be on its way out.
+        wait_for(REMOVE_TIME, || fs::remove_dir(&self.0).ok());
     }
 }
 

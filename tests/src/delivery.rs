@@ -13,14 +13,14 @@ use crate::numbers::{Numbers, Tally};
 use crate::report::{ensure, Failure, Outcome};
 use crate::scratch::{patience, wait_for};
 
-/// Events that are made at most before the agent is asked whether it has them.
+/// Events that are made at most before system-probe is asked whether security-agent has them.
 const STEP: usize = 200;
-/// And while nothing is known of their size.
+/// And at first, when nothing is known of their size.
 const FIRST_STEP: usize = 10;
-/// Bytes of such a step: what standard output holds, and a quarter of what the wire between the
-/// roles does. An event tells of all ancestors and the names of their variables, so its size depends
-/// on where the tests were started; 20 KB have been seen.
-const STEP_BYTES: u64 = 1 << 20;
+/// Bytes of such a step: half of what standard output holds, the smallest room on the way. An event
+/// tells of all ancestors and the names of their variables, so its size depends on where the tests
+/// were started; 20 KB have been seen.
+const STEP_BYTES: u64 = 512 << 10;
 /// Seconds for such a step to be in the spool.
 const STEP_SECONDS: u64 = 20;
 /// A spool that holds every number of the full form.
@@ -54,37 +54,64 @@ pub(crate) fn launch(name: &str, numbers: &Numbers, url: &str) -> Result<Launch,
     Ok(launch)
 }
 
-/// How many events may be under way without being waited for; `None` before there was one.
-pub(crate) fn step(agent: &Agent) -> Option<usize> {
-    let journal = &agent.command_status()?["journal"];
-    let (bytes, kept) = (journal["bytes"].as_u64()?, journal["kept"].as_u64()?);
-    let step = STEP_BYTES.checked_div(bytes.checked_div(kept)?)?;
-    Some(usize::try_from(step).ok()?.clamp(1, STEP))
+/// What system-probe says of the events on their way to security-agent.
+#[derive(Clone, Copy, Debug)]
+struct Wire {
+    /// Events of the rule, the only one there is.
+    reported: u64,
+    unacknowledged: u64,
+    /// Lines that it still has, and their bytes.
+    kept: u64,
+    bytes: u64,
+}
+
+impl Wire {
+    fn of(agent: &Agent) -> Option<Wire> {
+        let status = agent.command_status()?;
+        let count = |name: &str| status.pointer(name)?.as_u64();
+        Some(Wire {
+            reported: count("/rules/matches_reported")?,
+            unacknowledged: count("/journal/unacknowledged")?,
+            kept: count("/journal/kept")?,
+            bytes: count("/journal/bytes")?,
+        })
+    }
+
+    /// How many events like these may be under way without being waited for.
+    fn step(self) -> usize {
+        let size = self.bytes.checked_div(self.kept);
+        let step = size.and_then(|size| STEP_BYTES.checked_div(size));
+        let step = step.and_then(|step| usize::try_from(step).ok());
+        step.map_or(FIRST_STEP, |step| step.clamp(1, STEP))
+    }
+}
+
+/// How many events may be under way without being waited for.
+pub(crate) fn step(agent: &Agent) -> usize {
+    Wire::of(agent).map_or(FIRST_STEP, Wire::step)
 }
 
 /// Makes an event for each of these numbers and sees that security-agent took them all.
 pub(crate) fn pour(agent: &Agent, numbers: &Numbers, range: Range<usize>) -> Outcome {
-    let received = || agent.agent_status()?["received"].as_u64();
+    let limit = patience(STEP_SECONDS);
     let mut start = range.start;
-    let mut known = None;
+    let mut step = FIRST_STEP;
     while start < range.end {
-        known = known.or_else(|| step(agent));
-        let end = range.end.min(start + known.unwrap_or(FIRST_STEP));
-        let before = wait_for(patience(STEP_SECONDS), received)
-            .ok_or_else(|| format!("security-agent does not answer; log: {}", agent.log()))?;
+        let end = range.end.min(start + step);
+        let before = wait_for(limit, || Wire::of(agent))
+            .ok_or_else(|| format!("system-probe does not answer; log: {}", agent.log()))?;
         numbers.open(start..end)?;
-        let wanted = before + (end - start) as u64;
-        let taken = wait_for(patience(STEP_SECONDS), || {
-            received().filter(|now| *now >= wanted)
+        let wanted = before.reported + (end - start) as u64;
+        let taken = wait_for(limit, || {
+            Wire::of(agent).filter(|now| now.reported >= wanted && now.unacknowledged == 0)
         });
-        ensure(taken.is_some(), || {
-            format!(
-                "of {} events {:?} were taken; log: {}",
-                end - start,
-                received().map(|now| now.saturating_sub(before)),
-                agent.log()
-            )
-        })?;
+        let Some(taken) = taken else {
+            let (now, log) = (Wire::of(agent), agent.log());
+            let count = end - start;
+            let failure = format!("{count} events were not taken: {before:?}, {now:?}; log: {log}");
+            return Err(Failure::Failed(failure));
+        };
+        step = taken.step();
         start = end;
     }
     Ok(())

@@ -5,6 +5,7 @@
 //! cgroups and the network namespaces.
 //! Mounts need no cleaning: they live in mount namespaces of the tests' own threads.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -23,6 +24,18 @@ use crate::scratch::ROOT_VARIABLE;
 const RUN_PATH_VARIABLE: &str = "DD_RUN_PATH";
 /// The same of a process in a container, whose run path is that of the container.
 pub(crate) const CONTAINER_VARIABLE: &str = "E2E_CONTAINER";
+/// Variables that the tests, and the programs that they start, look at.
+const PASSED_ON: &[&str] = &[
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "LANG",
+    "RUST_BACKTRACE",
+    "CI",
+    "SOAK",
+    "BENCH",
+    "DD_RUNTIME_SECURITY_CONFIG_NETWORK_INTERFACES_INCLUDE",
+];
 /// Times that leftovers are looked for: one may fork while we look.
 const ROUNDS: usize = 5;
 
@@ -69,6 +82,8 @@ fn make_root() -> io::Result<PathBuf> {
 fn run_child(filters: &[String], root: &Path, signals: SigSet) -> io::Result<ExitCode> {
     let mut child = Command::new(std::env::current_exe()?)
         .args(filters)
+        .env_clear()
+        .envs(std::env::vars_os().filter(|(name, _)| is_for_tests(name)))
         .env(ROOT_VARIABLE, root)
         .spawn()?;
     let pid = id_of(&child);
@@ -87,6 +102,13 @@ fn run_child(filters: &[String], root: &Path, signals: SigSet) -> io::Result<Exi
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// Whether the tests are to see this variable. Each event names those of all ancestors, so its size
+/// would depend on what else a machine has in its environment.
+fn is_for_tests(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with("SECURITY_AGENT_") || PASSED_ON.contains(&name.as_ref())
 }
 
 /// The process id of a child, as nix has it.

@@ -21,9 +21,9 @@ use crate::scratch::{self, patience, wait_for};
 use crate::socket::Client;
 
 /// Seconds for an agent to be up.
-const START_SECONDS: u64 = 10;
+const START_SECONDS: u64 = 30;
 /// Seconds for an event to come.
-const EVENT_SECONDS: u64 = 5;
+const EVENT_SECONDS: u64 = 20;
 /// Seconds for an agent to end after it was told to.
 pub(crate) const STOP_SECONDS: u64 = 10;
 /// Seconds for a command to end; a self-test alone may take 30.

@@ -116,7 +116,7 @@ pub(crate) fn check_text(agent: &Agent, namespace: &Namespace) -> Result<String,
 
 /// A number of what `status` says of the network; `name` is a JSON pointer (RFC 6901).
 pub(crate) fn network_count(agent: &Agent, name: &str) -> Result<u64, Failure> {
-    let status = agent.command_status().ok_or("no status")?;
+    let status = wait_for(patience(10), || agent.command_status()).ok_or("no status")?;
     let number = status["network"].pointer(name).and_then(Value::as_u64);
     Ok(number.ok_or_else(|| format!("status has no network{name}: {}", status["network"]))?)
 }

@@ -23,6 +23,7 @@ const VM_VARIABLE: &str = "SECURITY_AGENT_VM";
 const VM_FACTOR: u32 = 8;
 /// Between two looks at a condition.
 const PAUSE: Duration = Duration::from_millis(10);
+const LEAST_LOOKS: u32 = 20;
 
 static COUNTER: AtomicUsize = AtomicUsize::new(0);
 
@@ -127,18 +128,31 @@ pub(crate) fn stretched(duration: Duration) -> Duration {
     duration * if in_vm() { VM_FACTOR } else { 1 }
 }
 
-/// Waits until `look` gives a value; `None` after `limit`.
+/// Waits until `look` gives a value; `None` after `limit`. A machine that stood still meanwhile has
+/// not had that time: so many looks are taken at least.
 pub(crate) fn wait_for<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
+    let mut looks = 0;
     loop {
         if let Some(value) = look() {
             return Some(value);
         }
-        if start.elapsed() >= limit {
+        looks += 1;
+        if start.elapsed() >= limit && looks >= LEAST_LOOKS {
             return None;
         }
         sleep(PAUSE);
     }
+}
+
+/// Waits until `check` finds nothing wrong; after `limit`, what it found last.
+pub(crate) fn wait_until_right(limit: Duration, mut check: impl FnMut() -> Outcome) -> Outcome {
+    let mut last = Ok(());
+    wait_for(limit, || {
+        last = check();
+        last.is_ok().then_some(())
+    });
+    last
 }
 
 /// A new directory under the root, mode 0755, whose name begins with `name`.
