@@ -39,6 +39,8 @@ struct Case {
     file: &'static str,
     /// The same for Helm; the file itself when empty.
     values: &'static str,
+    /// What the file is laid over, and the same for Helm; for both the first when the second is empty.
+    over: (&'static str, &'static str),
     arguments: &'static [&'static str],
     base: &'static str,
     /// Changed places as [`changes`] names them, in any order.
@@ -52,6 +54,7 @@ const fn case(name: &'static str, file: &'static str) -> Case {
         name,
         file,
         values: "",
+        over: ("", ""),
         arguments: &[],
         base: "default",
         changed: &[],
@@ -83,18 +86,29 @@ const CASES: &[Case] = &[
         ..case("on", ON)
     },
     Case { said: IS_OFF, changed: SESSIONS, ..case("sessions_on", SESSIONS_ON) },
-    // The guide's, as it prints them.
+    // The guide's, as it prints them, over values that have switched on what they switch off.
     Case {
-        said: IS_OFF,
+        over: (ON, ""),
+        base: "on",
         changed: &[
             "+ DaemonSet/datadog-agent containers.security-agent.env.DD_RUNTIME_SECURITY_CONFIG_NETWORK_ENABLED",
             "+ DaemonSet/datadog-agent containers.system-probe.env.DD_RUNTIME_SECURITY_CONFIG_NETWORK_ENABLED",
         ],
         ..case("guide_network_off", NETWORK_OFF)
     },
-    Case { said: IS_OFF, ..case("guide_sessions_off", SESSIONS_OFF) },
-    Case { said: IS_OFF, values: SESSIONS_OFF, ..case("guide_sessions_off_resource", RESOURCE_OFF) },
-    Case { said: "write `datadog.securityAgent`", ..case("guide_everything_off", EVERYTHING_OFF) },
+    Case { over: (BOTH_ON, ""), base: "on", ..case("guide_sessions_off", SESSIONS_OFF) },
+    Case {
+        over: (RESOURCE_ON, BOTH_ON),
+        base: "on",
+        values: SESSIONS_OFF,
+        ..case("guide_sessions_off_resource", RESOURCE_OFF)
+    },
+    Case {
+        over: (BOTH_ON, ""),
+        base: "sessions_on",
+        said: "write `datadog.securityAgent`",
+        ..case("guide_everything_off", EVERYTHING_OFF)
+    },
     Case {
         said: "write `datadog.securityAgent`",
         ..case("slip_wins", "datadog: {securityAgent: {runtime: {enabled: true}}}\nsecurityAgent: {runtime: {enabled: false}}\n")
@@ -324,8 +338,13 @@ fn render_all() -> Result<Value, Failure> {
     let cases: Vec<Value> = CASES
         .iter()
         .map(|case| {
-            let values = if case.values.is_empty() { case.file } else { case.values };
-            json!({"name": case.name, "file": case.file, "values": values, "arguments": case.arguments})
+            let or = |text, other| if text == "" { other } else { text };
+            json!({
+                "name": case.name,
+                "file": [case.over.0, case.file],
+                "values": [or(case.over.1, case.over.0), or(case.values, case.file)],
+                "arguments": case.arguments,
+            })
         })
         .collect();
     let mut child = Command::new(python)
