@@ -74,6 +74,7 @@ struct packet_state {
 	struct view view; /* protocol 0: neither TCP nor UDP */
 	u64 cookie;
 	u64 learnt;
+	u64 cgroup; /* of who gets the packet */
 	u64 drops; /* one bit for each network_filter that is to be asked */
 	u32 tgid;
 	u32 egress;
@@ -261,6 +262,7 @@ INLINE void find_process(struct packet *packet, struct packet_state *state)
 		return;
 	state->tgid = owner->tgid;
 	state->learnt = owner->learnt;
+	state->cgroup = owner->cgroup;
 }
 
 /* More packets in this second than the rate. All CPUs share the count, which may therefore be off
@@ -321,10 +323,8 @@ INLINE u64 drops_of(struct packet *packet, struct packet_state *state)
 	u64 *found = state->tgid ? bpf_map_lookup_elem(&drops, &scope) : NULL;
 	u64 all = found ? *found : 0;
 
-	if (!state->egress)
-		return all;
 	scope.kind = DROP_CGROUP;
-	scope.id = bpf_skb_cgroup_id(packet);
+	scope.id = state->egress ? bpf_skb_cgroup_id(packet) : state->cgroup;
 	found = scope.id ? bpf_map_lookup_elem(&drops, &scope) : NULL;
 	return found ? all | *found : all;
 }
@@ -344,6 +344,7 @@ INLINE int classify(struct packet *packet, u32 egress)
 		return TC_ACT_UNSPEC;
 	state->tgid = 0;
 	state->learnt = 0;
+	state->cgroup = 0;
 	state->cookie = 0;
 	state->drops = 0;
 	state->egress = egress;

@@ -62,6 +62,7 @@ INLINE void learn_socket(u64 sock)
 		.tgid = bpf_get_current_pid_tgid() >> 32,
 		.net_namespace = namespace_of_sock(sock),
 		.learnt = bpf_ktime_get_ns(),
+		.cgroup = bpf_get_current_cgroup_id(),
 	};
 	struct flow flow = {
 		.net_namespace = owner.net_namespace,
@@ -219,6 +220,7 @@ INLINE void learn_owner(void *ctx)
 		.tgid = bpf_get_current_pid_tgid() >> 32,
 		.net_namespace = net_namespace_of(bpf_get_current_task()),
 		.learnt = bpf_ktime_get_ns(),
+		.cgroup = bpf_get_current_cgroup_id(),
 	};
 	u64 cookie = bpf_get_socket_cookie(ctx);
 
@@ -261,6 +263,7 @@ INLINE int on_datagram(void *ctx)
 
 		sender.tgid = tgid;
 		sender.learnt = bpf_ktime_get_ns();
+		sender.cgroup = bpf_get_current_cgroup_id();
 		bpf_map_update_elem(&owners, &cookie, &sender, BPF_ANY);
 	}
 	return 1;

@@ -28,6 +28,7 @@ static long (*bpf_probe_read_user_str)(void *to, u32 size, const void *from) = (
 static long (*bpf_probe_read_kernel_str)(void *to, u32 size, const void *from) = (void *)115;
 static long (*bpf_fib_lookup)(void *packet, void *parameters, u32 size, u32 flags) = (void *)69;
 static u64 (*bpf_skb_cgroup_id)(void *packet) = (void *)79;
+static u64 (*bpf_get_current_cgroup_id)(void) = (void *)80;
 static void *(*bpf_sk_fullsock)(void *sock) = (void *)95;
 static void *(*bpf_get_current_task_btf)(void) = (void *)158;
 static void *(*bpf_task_pt_regs)(void *task) = (void *)175;

@@ -29,7 +29,10 @@ struct owner {
 	u32 tgid;
 	u32 net_namespace; /* of the socket */
 	u64 learnt;        /* CLOCK_MONOTONIC in ns */
+	u64 cgroup;        /* its id in the unified hierarchy; 0 when unknown */
 };
+
+_Static_assert(sizeof(struct owner) == 24, "the agent writes values of this size");
 
 /*
  * One end of a connection as its own namespace names it. IPv4 stands as ::ffff:a.b.c.d. A socket

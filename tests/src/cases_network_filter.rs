@@ -30,16 +30,17 @@ const DISABLED: &str = "'network_filter' action is disabled globally";
 pub(crate) fn run(report: &mut Report) {
     report.case("network_filter_drops_by_process", by_process);
     report.case("network_filter_drops_by_cgroup", by_cgroup);
+    report.case("network_filter_drops_what_comes_in", what_comes_in);
     report.case("network_filter_leaves_others_alone", leaves_alone);
     report.case("network_filter_leaves_loopback_alone", loopback);
     report.case("network_filter_needs_enforcement", needs_enforcement);
 }
 
-/// A rule that cuts off whoever connects to the trigger.
-fn cutting(scope: &str) -> String {
+/// A rule that cuts off whoever connects to the trigger from what it sends (`dst`) or gets (`src`).
+fn cutting(scope: &str, side: &str) -> String {
     let action = format!(
         "    every: 0s\n    actions:\n      - network_filter: \
-         {{filter: \"udp dst port {ECHO}\", policy: drop, scope: {scope}}}\n"
+         {{filter: \"udp {side} port {ECHO}\", policy: drop, scope: {scope}}}\n"
     );
     let expression = format!("connect.addr.port == {TRIGGER}");
     policy(&[rule(RULE, &expression, &action)])
@@ -88,7 +89,7 @@ impl Bed {
 fn enforcing(scope: &str) -> Result<Launch, Failure> {
     let enforce = "DD_RUNTIME_SECURITY_CONFIG_ENFORCEMENT_ENABLED";
     let launch = net_agent::launch("network-filter")?.env(enforce, "true");
-    Ok(launch.policy(POLICY, cutting(scope))?)
+    Ok(launch.policy(POLICY, cutting(scope, "dst"))?)
 }
 
 /// The same, but limited to a cgroup.
@@ -176,6 +177,33 @@ fn by_cgroup() -> Outcome {
     expect_undisturbed(other)
 }
 
+/// The answers to a process, and to a cgroup; also those to a socket that is older than the agent.
+fn what_comes_in() -> Outcome {
+    for scope in ["process", "cgroup"] {
+        let bed = Bed::new()?;
+        let mut older = bed.send_within(&["echo-watch", &bed.echo])?;
+        let agent = limited(scope, &bed.cgroup)?
+            .policy(POLICY, cutting(scope, "src"))?
+            .start()?;
+        wait_bridged(&agent, &bed.places)?;
+        let other = bed.send(&["echo-flood", &bed.echo])?;
+        let mut watched = bed.send_within(&["echo-watch", &bed.echo, &bed.trigger])?;
+        let report = report_of(&agent, watched.pid)?;
+        ensure(report["status"] == "performed", || report.to_string())?;
+        expect_cut(&agent, &mut watched).map_err(|failure| failure.at(scope))?;
+        if scope == "cgroup" {
+            expect_cut(&agent, &mut older).map_err(|failure| failure.at("older"))?;
+        }
+        take_rule_back(&agent)?;
+        expect_back(&mut watched)?;
+        if scope == "cgroup" {
+            expect_back(&mut older)?;
+        }
+        expect_undisturbed(other)?;
+    }
+    Ok(())
+}
+
 /// Whoever is outside of the cgroup that enforcement is limited to, and the cgroup of the agent itself,
 /// which is that of the tests.
 fn leaves_alone() -> Outcome {
@@ -229,7 +257,7 @@ fn needs_enforcement() -> Outcome {
     scratch::needs_fast_machine()?;
     let bed = Bed::new()?;
     let agent = net_agent::launch("no-enforcement")?
-        .policy(POLICY, cutting("process"))?
+        .policy(POLICY, cutting("process", "dst"))?
         .start()?;
     wait_bridged(&agent, &bed.places)?;
     ensure(agent.log().contains(DISABLED), || agent.log())?;

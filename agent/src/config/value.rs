@@ -160,8 +160,10 @@ fn flag(text: &str) -> Option<bool> {
     }
 }
 
+/// A JSON array, or words; the first of them may be a pattern that begins with a set, as `[ev]th*`.
 fn list(text: &str) -> Option<Vec<String>> {
-    if text.starts_with('[') {
+    let inside = text.strip_prefix('[').map(str::trim_start);
+    if inside.is_some_and(|inside| inside.starts_with('"') || text.ends_with(']')) {
         return serde_json::from_str(text).ok();
     }
     Some(text.split_whitespace().map(String::from).collect())
@@ -256,7 +258,9 @@ mod tests {
             (Kind::Text, " x ", Some(Value::Text("x".into()))),
             (Kind::List, "a b  c", list(&["a", "b", "c"])),
             (Kind::List, r#"["a b", "c"]"#, list(&["a b", "c"])),
-            (Kind::List, "[1", None),
+            (Kind::List, "[ev]th* lo", list(&["[ev]th*", "lo"])),
+            (Kind::List, "[1]", None),
+            (Kind::List, "[\"a", None),
             (Kind::List, "", list(&[])),
             (Kind::Size, "10Mb", Some(Value::Size(10_000_000))),
             (Kind::Size, "64 KiB", Some(Value::Size(65_536))),

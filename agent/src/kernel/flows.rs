@@ -13,13 +13,13 @@ use crate::event::wire::Flow;
 pub struct Flows(pub(super) MapHandle);
 
 impl Flows {
-    /// Says that a thread group is at this end, unless the kernel knows better by now.
-    /// `now` is CLOCK_MONOTONIC in nanoseconds.
-    pub fn add(&self, flow: &Flow, tgid: u32, now: u64) -> io::Result<()> {
+    /// Says that a thread group is at this end, unless the kernel knows better by now. `cgroup` is
+    /// its id in the unified hierarchy or 0, `now` is CLOCK_MONOTONIC in nanoseconds.
+    pub fn add(&self, flow: &Flow, tgid: u32, cgroup: u64, now: u64) -> io::Result<()> {
         const ONLY_NEW: u64 = 1;
         // struct owner
         let who = u64::from(flow.net_namespace) << 32 | u64::from(tgid);
-        let owner = (u128::from(now) << 64 | u128::from(who)).to_le_bytes();
+        let owner = [who, now, cgroup].map(u64::to_le_bytes).concat();
         match self.0.update(&flow.key(), &owner, ONLY_NEW) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             result => result,

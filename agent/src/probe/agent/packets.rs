@@ -13,7 +13,7 @@ use crate::kernel::{PacketCounts, PacketPrograms};
 use crate::probe::network::Network;
 use crate::probe::packets::Packets;
 use crate::probe::unix_now;
-use crate::resolve::{self, clock::monotonic_now};
+use crate::resolve::{self, cgroup, clock::monotonic_now};
 
 impl Agent {
     /// Begins to watch packets, where that is wanted; otherwise only what killed runs left is
@@ -62,8 +62,13 @@ impl Agent {
         let flows = self.probes.flows();
         let now = monotonic_now();
         let mut left = 0_u32;
+        let mut cgroup = (0, 0);
         let is_whole = resolve::sockets::walk(&mut |flow, pid| {
-            left += u32::from(flows.add(flow, pid, now).is_err());
+            // One process after the other.
+            if cgroup.0 != pid {
+                cgroup = (pid, cgroup::read(pid).map_or(0, |cgroup| cgroup.inode));
+            }
+            left += u32::from(flows.add(flow, pid, cgroup.1, now).is_err());
         });
         if !is_whole || left > 0 {
             warn!("not every socket that was there before could be looked at; packets of some have no process");

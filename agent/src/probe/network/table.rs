@@ -64,6 +64,8 @@ pub(super) struct Table {
     serial: u64,
     /// Numbers that changes were heard of before the visit that tells whose they are was over.
     unknown: BTreeSet<i32>,
+    /// Numbers whose end was heard of before such a visit was over.
+    ended: BTreeSet<i32>,
     /// Inodes of which a process was seen since the kernel was last listened to.
     noted: BTreeSet<u32>,
     lost: u64,
@@ -91,6 +93,7 @@ impl Table {
             numbers: BTreeMap::new(),
             serial: 0,
             unknown: BTreeSet::new(),
+            ended: BTreeSet::new(),
             noted: BTreeSet::new(),
             lost: 0,
             searched: None,
@@ -206,6 +209,9 @@ impl Table {
     /// What is due once a second.
     pub(super) fn expire(&mut self, now: Instant) {
         self.make_up(now);
+        if !self.spaces.values().any(|space| space.is_running) {
+            self.ended.clear();
+        }
         for space in self.spaces.values_mut() {
             space.haste = space.haste.saturating_sub(2);
         }
@@ -366,10 +372,17 @@ impl Table {
     /// The kernel says that a namespace is gone, and with it all that was in it.
     fn ended(&mut self, number: i32, now: Instant) {
         self.unknown.remove(&number);
-        let inode = self.numbers.get(&number).copied();
-        let Some(inode) = inode.filter(|inode| *inode != self.own) else {
+        let Some(inode) = self.numbers.get(&number).copied() else {
+            // A visit may be on its way with that number.
+            let is_visiting = self.spaces.values().any(|space| space.is_running);
+            if is_visiting && self.ended.len() < UNKNOWN {
+                self.ended.insert(number);
+            }
             return;
         };
+        if inode == self.own {
+            return;
+        }
         let ended = self.remove(inode);
         // A process seen since then may be in another namespace that got its inode.
         if self.noted.contains(&inode) {

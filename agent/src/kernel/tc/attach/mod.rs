@@ -1,11 +1,12 @@
 //! Our classifiers on the interfaces of one network namespace.
 //!
 //! A [`Visit`] says what is wanted there; a short-lived forked child enters the namespace, makes it
-//! so and answers with the bytes of a [`Report`]. `interfaces` does the work, `programs` knows
-//! which program a filter has, [`Classifiers`] loads them. Who is visited when, and what a report
-//! means, is decided above.
+//! so and answers with the bytes of a [`Report`]. `interfaces` does the work, `glob` knows which of
+//! them are meant, `programs` which program a filter has, [`Classifiers`] loads them. Who is visited
+//! when, and what a report means, is decided above.
 
 mod classifiers;
+mod glob;
 mod interfaces;
 mod programs;
 mod report;
@@ -24,8 +25,8 @@ use nix::sched::{setns, CloneFlags};
 use super::message::{self, Messages};
 use super::route::Route;
 use super::{survey, Both, Direction, Interface};
-use crate::secl::pattern::Wildcard;
 use crate::sys::child::{self, Running};
+use glob::Glob;
 
 pub use classifiers::Classifiers;
 pub use report::{Device, Report, Side, State};
@@ -41,20 +42,16 @@ const LOOPBACK: u16 = 772;
 /// Which interfaces may be touched.
 #[derive(Clone, Debug, Default)]
 pub struct Choice {
-    include: Vec<Wildcard>,
-    exclude: Vec<Wildcard>,
+    include: Vec<Glob>,
+    exclude: Vec<Glob>,
 }
 
 impl Choice {
-    /// Names or patterns with `*`. Where some are included, only those are chosen, also when they
+    /// Names or patterns as shells have them. Where some are included, only those are chosen, also when they
     /// are excluded.
     pub fn new(include: &[String], exclude: &[String]) -> Choice {
-        let patterns = |texts: &[String]| -> Vec<Wildcard> {
-            texts
-                .iter()
-                .map(|text| Wildcard::new(text, false))
-                .collect()
-        };
+        let patterns =
+            |texts: &[String]| -> Vec<Glob> { texts.iter().map(|text| Glob::new(text)).collect() };
         Choice {
             include: patterns(include),
             exclude: patterns(exclude),
@@ -64,7 +61,7 @@ impl Choice {
     /// Whether an interface gets classifiers.
     pub fn takes(&self, interface: &Interface) -> bool {
         let name = &interface.name;
-        let is_among = |patterns: &[Wildcard]| patterns.iter().any(|one| one.matches(name));
+        let is_among = |patterns: &[Glob]| patterns.iter().any(|one| one.matches(name));
         let is_chosen = match self.include.is_empty() {
             true => !is_among(&self.exclude),
             false => is_among(&self.include),

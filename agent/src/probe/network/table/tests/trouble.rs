@@ -155,6 +155,23 @@ fn a_number_that_another_namespace_has_is_a_missed_end() {
 }
 
 #[test]
+fn a_namespace_that_ends_before_its_first_report_is_read_is_forgotten() {
+    for is_found in [false, true] {
+        let mut scene = Scene::new();
+        scene.table.note(POD, 42, scene.now);
+        scene.table.heard();
+        let order = scene.due().unwrap();
+        scene.change(None, Change::NamespaceGone(5));
+        scene.settle(&order, report(vec![device(2, "eth0", State::Attached)]));
+        scene.pass(PAUSE);
+        scene.find(if is_found { &[POD] } else { &[] });
+        scene.pass(ABSENCE);
+        scene.table.expire(scene.now);
+        assert_eq!(scene.table.knows(POD), is_found);
+    }
+}
+
+#[test]
 fn an_inode_that_was_announced_again_outlives_the_end_of_the_first() {
     let mut scene = Scene::new();
     let first = scene.add_pod(vec![device(2, "eth0", State::Attached)]);
