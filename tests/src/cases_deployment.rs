@@ -338,7 +338,7 @@ fn render_all() -> Result<Value, Failure> {
     let cases: Vec<Value> = CASES
         .iter()
         .map(|case| {
-            let or = |text, other| if text == "" { other } else { text };
+            let or = |text: &'static str, other| if text.is_empty() { other } else { text };
             json!({
                 "name": case.name,
                 "file": [case.over.0, case.file],

@@ -162,8 +162,9 @@ fn flag(text: &str) -> Option<bool> {
 
 /// A JSON array, or words; the first of them may be a pattern that begins with a set, as `[ev]th*`.
 fn list(text: &str) -> Option<Vec<String>> {
-    let inside = text.strip_prefix('[').map(str::trim_start);
-    if inside.is_some_and(|inside| inside.starts_with('"') || text.ends_with(']')) {
+    let is_set = |inside: &str| inside.contains(']') && !inside.ends_with(']');
+    let is_json = |inside: &str| inside.trim_start().starts_with('"') || !is_set(inside);
+    if text.strip_prefix('[').is_some_and(is_json) {
         return serde_json::from_str(text).ok();
     }
     Some(text.split_whitespace().map(String::from).collect())
@@ -259,6 +260,7 @@ mod tests {
             (Kind::List, "a b  c", list(&["a", "b", "c"])),
             (Kind::List, r#"["a b", "c"]"#, list(&["a b", "c"])),
             (Kind::List, "[ev]th* lo", list(&["[ev]th*", "lo"])),
+            (Kind::List, "[1", None),
             (Kind::List, "[1]", None),
             (Kind::List, "[\"a", None),
             (Kind::List, "", list(&[])),
