@@ -74,7 +74,7 @@ struct packet_state {
 	struct view view; /* protocol 0: neither TCP nor UDP */
 	u64 cookie;
 	u64 learnt;
-	u64 cgroup; /* of who gets the packet */
+	u64 cgroup; /* of tgid; for incoming packets only */
 	u64 drops; /* one bit for each network_filter that is to be asked */
 	u32 tgid;
 	u32 egress;

@@ -29,7 +29,7 @@ struct owner {
 	u32 tgid;
 	u32 net_namespace; /* of the socket */
 	u64 learnt;        /* CLOCK_MONOTONIC in ns */
-	u64 cgroup;        /* its id in the unified hierarchy; 0 when unknown */
+	u64 cgroup;        /* where tgid was then, in the unified hierarchy; 0 when unknown */
 };
 
 _Static_assert(sizeof(struct owner) == 24, "the agent writes values of this size");

@@ -69,7 +69,7 @@ download() {
     use_private_apt
     package=$(newest_offered || true)
     [ -n "$package" ] || die "no mirror of this host offers a cloud kernel of the series $SERIES; $HELP"
-    debs=$(parts_of "$package")
+    debs=$(parts_of "$package") || die "$package cannot be had from the mirrors of this host; $HELP"
   fi
   echo "$debs"
 }
@@ -98,6 +98,7 @@ done
 image=$(find "$DIR/root" -name 'vmlinuz*' -type f)
 [ -n "$image" ] || die "$debs holds no vmlinuz"
 release=$(basename "$(find "$DIR/root" -path '*/lib/modules/*' -prune)")
+[ -n "$release" ] || die "$debs holds no modules"
 # Where newer packages keep it, it has no version in its name.
 mkdir -p "$DIR/root/boot"
 [ -e "$DIR/root/boot/vmlinuz-$release" ] || cp "$image" "$DIR/root/boot/vmlinuz-$release"

@@ -39,7 +39,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const SLOWER: u64 = 4;
 /// Microseconds that a busy machine adds by itself: below this nothing has waited for an intake that
 /// hangs for minutes.
-const NOISE: u64 = 1_048_576;
+const NOISE: u64 = 131_072;
 /// Resident bytes of both roles.
 const MEMORY_LIMIT: u64 = 20_000_000;
 /// Seconds for a killed role to be back.

@@ -179,7 +179,12 @@ fn by_cgroup() -> Outcome {
 
 /// The answers to a process, and to a cgroup; also those to a socket that is older than the agent.
 fn what_comes_in() -> Outcome {
-    for scope in ["process", "cgroup"] {
+    // Which of them it is makes no difference to the kernel, and takes a minute in the machine.
+    let scopes = match scratch::in_vm() {
+        true => &["cgroup"][..],
+        false => &["process", "cgroup"],
+    };
+    for scope in scopes {
         let bed = Bed::new()?;
         let mut older = bed.send_within(&["echo-watch", &bed.echo])?;
         let agent = limited(scope, &bed.cgroup)?
@@ -191,12 +196,12 @@ fn what_comes_in() -> Outcome {
         let report = report_of(&agent, watched.pid)?;
         ensure(report["status"] == "performed", || report.to_string())?;
         expect_cut(&agent, &mut watched).map_err(|failure| failure.at(scope))?;
-        if scope == "cgroup" {
+        if *scope == "cgroup" {
             expect_cut(&agent, &mut older).map_err(|failure| failure.at("older"))?;
         }
         take_rule_back(&agent)?;
         expect_back(&mut watched)?;
-        if scope == "cgroup" {
+        if *scope == "cgroup" {
             expect_back(&mut older)?;
         }
         expect_undisturbed(other)?;

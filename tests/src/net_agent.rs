@@ -150,12 +150,12 @@ pub(crate) fn netlink_sockets(pid: i32) -> Result<Vec<String>, Failure> {
     Ok(descriptors(pid)?.into_iter().filter(is_netlink).collect())
 }
 
-/// Resident kilobytes of a process.
+/// Resident kilobytes of a process which are its own: pages of the program come and go.
 pub(crate) fn resident(pid: i32) -> Result<u64, Failure> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
     let number = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
-    Ok(number.ok_or("a process without VmRSS")?)
+    Ok(number.ok_or("a process without RssAnon")?)
 }
 
 /// Waits until the processes of an agent have used no processor for a while, so that what they do

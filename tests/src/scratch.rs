@@ -129,7 +129,7 @@ pub(crate) fn stretched(duration: Duration) -> Duration {
 }
 
 /// Waits until `look` gives a value; `None` after `limit`. A machine that stood still meanwhile has
-/// not had that time: so many looks are taken at least.
+/// not had that time: [`LEAST_LOOKS`] are taken at least, but for those that take long themselves.
 pub(crate) fn wait_for<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     let mut looks = 0;
@@ -138,7 +138,8 @@ pub(crate) fn wait_for<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) 
             return Some(value);
         }
         looks += 1;
-        if start.elapsed() >= limit && looks >= LEAST_LOOKS {
+        let time = start.elapsed();
+        if time >= limit && looks >= LEAST_LOOKS || time >= 3 * limit && looks > 1 {
             return None;
         }
         sleep(PAUSE);

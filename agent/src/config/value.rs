@@ -160,10 +160,12 @@ fn flag(text: &str) -> Option<bool> {
     }
 }
 
-/// A JSON array, or words; the first of them may be a pattern that begins with a set, as `[ev]th*`.
+/// A JSON array, or words; the first of them may be a pattern that begins with a set, as `[ev]th0`.
 fn list(text: &str) -> Option<Vec<String>> {
-    let is_set = |inside: &str| inside.contains(']') && !inside.ends_with(']');
-    let is_json = |inside: &str| inside.trim_start().starts_with('"') || !is_set(inside);
+    let is_json = |inside: &str| {
+        let inside = inside.trim_start();
+        inside.starts_with(['"', ']']) || !inside.contains(']')
+    };
     if text.strip_prefix('[').is_some_and(is_json) {
         return serde_json::from_str(text).ok();
     }
@@ -261,7 +263,8 @@ mod tests {
             (Kind::List, r#"["a b", "c"]"#, list(&["a b", "c"])),
             (Kind::List, "[ev]th* lo", list(&["[ev]th*", "lo"])),
             (Kind::List, "[1", None),
-            (Kind::List, "[1]", None),
+            (Kind::List, "[ev]th[0-9]", list(&["[ev]th[0-9]"])),
+            (Kind::List, "[ ]", list(&[])),
             (Kind::List, "[\"a", None),
             (Kind::List, "", list(&[])),
             (Kind::Size, "10Mb", Some(Value::Size(10_000_000))),

@@ -141,8 +141,8 @@ keys! {
     USER_SESSIONS_CACHE_SIZE: Count = "runtime_security_config.user_sessions.cache_size", "1024", SystemProbe, "Sessions of users that are remembered.";
     USER_SESSIONS_SSH_ENABLED: Flag = "runtime_security_config.user_sessions.ssh.enabled", "true", SystemProbe, "Whether sessions of SSH are recognised.", planned;
     IMDS_IPV4: Text = "runtime_security_config.imds_ipv4", "169.254.169.254", SystemProbe, "Address of the metadata service of the cloud; requests to it are read.";
-    INTERFACES_INCLUDE: List = "runtime_security_config.network.interfaces.include", "", SystemProbe, "Names of the network interfaces that may be touched, or patterns as shells have them (*, ?, [a-z]); all of them when empty, none when they match none.";
-    INTERFACES_EXCLUDE: List = "runtime_security_config.network.interfaces.exclude", "", SystemProbe, "Names of network interfaces that are not touched, or patterns as shells have them (*, ?, [a-z]); it does not count where include names some.";
+    INTERFACES_INCLUDE: List = "runtime_security_config.network.interfaces.include", "", SystemProbe, "Names of the network interfaces that may be touched, or patterns with *, ?, [a-z] and [!a-z]; all of them when empty, none when they match none.";
+    INTERFACES_EXCLUDE: List = "runtime_security_config.network.interfaces.exclude", "", SystemProbe, "Names of network interfaces that are not touched, or patterns with *, ?, [a-z] and [!a-z]; it does not count where include names some.";
     #[env("DD_SYSTEM_PROBE_BTF_PATH")]
     BTF_PATH: Text = "system_probe_config.btf_path", "", SystemProbe, "File with the types of this kernel, where the kernel does not offer them itself.";
 

@@ -35,6 +35,8 @@ const ABSENCE: Duration = Duration::from_secs(10);
 const MISSED_PAUSE: Duration = Duration::from_secs(5);
 /// Numbers of unknown namespaces that are remembered.
 const UNKNOWN: usize = 1_024;
+/// A visit is over in this time.
+const VISIT: Duration = Duration::from_secs(10);
 
 /// A namespace that is to be visited now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,8 +66,8 @@ pub(super) struct Table {
     serial: u64,
     /// Numbers that changes were heard of before the visit that tells whose they are was over.
     unknown: BTreeSet<i32>,
-    /// Numbers whose end was heard of before such a visit was over.
-    ended: BTreeSet<i32>,
+    /// Numbers whose end was heard of before such a visit was over, and when.
+    ended: BTreeMap<i32, Instant>,
     /// Inodes of which a process was seen since the kernel was last listened to.
     noted: BTreeSet<u32>,
     lost: u64,
@@ -93,7 +95,7 @@ impl Table {
             numbers: BTreeMap::new(),
             serial: 0,
             unknown: BTreeSet::new(),
-            ended: BTreeSet::new(),
+            ended: BTreeMap::new(),
             noted: BTreeSet::new(),
             lost: 0,
             searched: None,
@@ -135,7 +137,8 @@ impl Table {
             if inode != own {
                 space.places = places;
             }
-            space.hear(now);
+            // What it saw first may have ended since.
+            space.hear(started);
         }
         let others = self.spaces.iter_mut().filter(|(inode, space)| {
             **inode != own && !inodes.contains(inode) && space.heard < started
@@ -209,9 +212,8 @@ impl Table {
     /// What is due once a second.
     pub(super) fn expire(&mut self, now: Instant) {
         self.make_up(now);
-        if !self.spaces.values().any(|space| space.is_running) {
-            self.ended.clear();
-        }
+        self.ended
+            .retain(|_, ended| now.duration_since(*ended) < VISIT);
         for space in self.spaces.values_mut() {
             space.haste = space.haste.saturating_sub(2);
         }
@@ -225,7 +227,7 @@ impl Table {
                 .absent
                 .is_some_and(|since| now.duration_since(since) >= ABSENCE);
             // The kernel tells only of the end of those that have a number.
-            let is_told = space.number.is_some() && !space.is_doubtful;
+            let is_told = space.number.is_some() && space.doubtful.is_none();
             is_absent && (!is_told || space.entries.values().all(is_lazy))
         });
         let gone: Vec<u32> = gone.map(|(inode, _)| *inode).collect();
@@ -248,7 +250,7 @@ impl Table {
             self.wants_search = true;
             self.revisit(now);
             for space in self.spaces.values_mut() {
-                space.is_doubtful = true;
+                space.doubtful = Some(now);
             }
         }
     }
@@ -374,9 +376,9 @@ impl Table {
         self.unknown.remove(&number);
         let Some(inode) = self.numbers.get(&number).copied() else {
             // A visit may be on its way with that number.
-            let is_visiting = self.spaces.values().any(|space| space.is_running);
-            if is_visiting && self.ended.len() < UNKNOWN {
-                self.ended.insert(number);
+            if self.spaces.values().any(|space| space.is_running) {
+                self.has_missed |= self.ended.len() >= UNKNOWN;
+                self.ended.insert(number, now);
             }
             return;
         };

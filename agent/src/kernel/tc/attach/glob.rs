@@ -1,4 +1,5 @@
-//! Patterns for names of interfaces, as a shell has them: `*`, `?`, `[a-z]` and `[!a-z]` (glob(7)).
+//! Patterns for names of interfaces: `*`, `?`, `[a-z]` and `[!a-z]` as in glob(7), without classes of
+//! characters, and without a character that takes the meaning from the next one.
 //!
 //! Names are short (IFNAMSIZ, 16 bytes) and hold no `/`, so this tries one piece of the pattern after
 //! the other. What no shell would take for a set, such as `[` without an end, stands for itself.

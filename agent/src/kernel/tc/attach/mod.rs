@@ -47,8 +47,8 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// Names or patterns as shells have them. Where some are included, only those are chosen, also when they
-    /// are excluded.
+    /// Names or patterns (`glob`). Where some are included, only those are chosen, also when they are
+    /// excluded.
     pub fn new(include: &[String], exclude: &[String]) -> Choice {
         let patterns =
             |texts: &[String]| -> Vec<Glob> { texts.iter().map(|text| Glob::new(text)).collect() };

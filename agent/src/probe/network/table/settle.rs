@@ -39,14 +39,12 @@ impl Table {
         let is_heard = report
             .number
             .is_some_and(|number| self.unknown.remove(&number));
-        let has_ended = report
-            .number
-            .is_some_and(|number| self.ended.remove(&number));
+        let ended = report.number.and_then(|number| self.ended.remove(&number));
         let Some(space) = self.visited(inode, serial) else {
             return Vec::new();
         };
         // Or its number has been given to another one: the next searches tell.
-        space.is_doubtful |= has_ended;
+        space.doubtful = ended.filter(|at| *at >= space.heard).or(space.doubtful);
         if report.is_gone {
             // It was not even opened.
             space.is_open = space.was_open;

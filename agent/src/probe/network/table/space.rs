@@ -66,8 +66,8 @@ pub(super) struct Space {
     pub(super) is_settled: bool,
     /// How many visits in a row have found no way in.
     pub(super) unreachable: u32,
-    /// Whether its end may have been missed.
-    pub(super) is_doubtful: bool,
+    /// When its end may have been missed.
+    pub(super) doubtful: Option<Instant>,
     pub(super) haste: u32,
     /// The last pause after a visit that was no success.
     pub(super) pause: Duration,
@@ -95,7 +95,7 @@ impl Space {
             was_open: false,
             is_settled: false,
             unreachable: 0,
-            is_doubtful: false,
+            doubtful: None,
             haste: 0,
             pause: Duration::ZERO,
             programs: Both::default(),
@@ -116,11 +116,11 @@ impl Space {
         self.schedule(now + if is_hasty { LONG_PAUSE } else { PAUSE });
     }
 
-    /// It is in use.
-    pub(super) fn hear(&mut self, now: Instant) {
-        self.heard = now;
+    /// It was in use at this time, or after it.
+    pub(super) fn hear(&mut self, at: Instant) {
+        self.heard = self.heard.max(at);
         self.absent = None;
-        self.is_doubtful = false;
+        self.doubtful = self.doubtful.filter(|since| *since > at);
     }
 
     /// An interface was heard of that is not known.

@@ -54,6 +54,11 @@ impl Scene {
 
     /// A whole search has just found these.
     fn find(&mut self, inodes: &[u32]) {
+        self.find_since(self.now, inodes);
+    }
+
+    /// One that began at this time.
+    fn find_since(&mut self, started: Instant, inodes: &[u32]) {
         let found = inodes.iter().map(|inode| Found {
             inode: *inode,
             places: vec!["/run/netns/blue".into()],
@@ -62,7 +67,7 @@ impl Scene {
             found: found.collect(),
             is_whole: true,
         };
-        self.table.found(search, self.now, self.now);
+        self.table.found(search, started, self.now);
     }
 
     /// Visits the pod.

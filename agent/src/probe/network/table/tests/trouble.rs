@@ -156,18 +156,25 @@ fn a_number_that_another_namespace_has_is_a_missed_end() {
 
 #[test]
 fn a_namespace_that_ends_before_its_first_report_is_read_is_forgotten() {
-    for is_found in [false, true] {
+    for (is_found, is_search_late) in [(false, false), (false, true), (true, false)] {
         let mut scene = Scene::new();
         scene.table.note(POD, 42, scene.now);
         scene.table.heard();
         let order = scene.due().unwrap();
+        let before = scene.now;
+        scene.pass(PAUSE);
         scene.change(None, Change::NamespaceGone(5));
         scene.settle(&order, report(vec![device(2, "eth0", State::Attached)]));
+        scene.pass(PAUSE);
+        if is_search_late {
+            // It began before the end, and saw it.
+            scene.find_since(before, &[POD]);
+        }
         scene.pass(PAUSE);
         scene.find(if is_found { &[POD] } else { &[] });
         scene.pass(ABSENCE);
         scene.table.expire(scene.now);
-        assert_eq!(scene.table.knows(POD), is_found);
+        assert_eq!(scene.table.knows(POD), is_found, "{is_search_late}");
     }
 }
 
