@@ -153,7 +153,9 @@ pub(crate) fn netlink_sockets(pid: i32) -> Result<Vec<String>, Failure> {
 /// Resident kilobytes of a process which are its own: pages of the program come and go.
 pub(crate) fn resident(pid: i32) -> Result<u64, Failure> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
     let number = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
     Ok(number.ok_or("a process without RssAnon")?)
 }

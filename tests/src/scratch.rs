@@ -23,7 +23,9 @@ const VM_VARIABLE: &str = "SECURITY_AGENT_VM";
 const VM_FACTOR: u32 = 8;
 /// Between two looks at a condition.
 const PAUSE: Duration = Duration::from_millis(10);
+/// Looks after which something is not there, and how many of them where each takes its time.
 const LEAST_LOOKS: u32 = 20;
+const LEAST_SLOW_LOOKS: u32 = 4;
 
 static COUNTER: AtomicUsize = AtomicUsize::new(0);
 
@@ -139,7 +141,7 @@ pub(crate) fn wait_for<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) 
         }
         looks += 1;
         let time = start.elapsed();
-        if time >= limit && looks >= LEAST_LOOKS || time >= 3 * limit && looks > 1 {
+        if time >= limit && looks >= LEAST_LOOKS || time >= 3 * limit && looks >= LEAST_SLOW_LOOKS {
             return None;
         }
         sleep(PAUSE);
