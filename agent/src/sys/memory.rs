@@ -50,8 +50,8 @@ pub fn release_program() {
         // SAFETY: the range is one whole mapping of this process as the kernel has just listed it:
         // private, not writable, backed by the file of this very code, and without a single
         // anonymous or swapped page, so that nothing was ever written to it, not even by a
-        // relocation. Its pages equal the file's, and the next access, be it by the instruction after this call,
-        // maps them again (madvise(2), MADV_DONTNEED on a private file mapping).
+        // relocation. Its pages equal the file's, and the next access, be it by the instruction
+        // after this call, maps them again (madvise(2), MADV_DONTNEED on a private file mapping).
         let result =
             unsafe { libc::madvise(range.start as *mut _, range.len(), libc::MADV_DONTNEED) };
         if result != 0 {

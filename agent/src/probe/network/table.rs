@@ -377,8 +377,10 @@ impl Table {
         let Some(inode) = self.numbers.get(&number).copied() else {
             // A visit may be on its way with that number.
             if self.spaces.values().any(|space| space.is_running) {
-                self.has_missed |= self.ended.len() >= UNKNOWN;
-                self.ended.insert(number, now);
+                match self.ended.len() < UNKNOWN {
+                    true => drop(self.ended.insert(number, now)),
+                    false => self.has_missed = true,
+                }
             }
             return;
         };
