@@ -19,6 +19,8 @@ use crate::kube::admission::testing::settings;
 
 const HEAD: &str = "POST / HTTP/1.1\r\nContent-Length: 3000000\r\n\r\n";
 
+type Stream = StreamOwned<ClientConnection, std::net::TcpStream>;
+
 /// Clients of a listener, each with somebody at the other end.
 struct Crowd {
     poll: Poll,
@@ -28,7 +30,7 @@ struct Crowd {
     base: PathBuf,
     clients: Clients,
     metrics: Metrics,
-    threads: Vec<std::thread::JoinHandle<String>>,
+    threads: Vec<std::thread::JoinHandle<(String, Stream)>>,
 }
 
 impl Crowd {
@@ -104,12 +106,12 @@ impl Crowd {
         drop(self.clients);
         std::fs::remove_dir_all(&self.base).unwrap();
         let threads = self.threads.into_iter();
-        threads.map(|thread| thread.join().unwrap()).collect()
+        threads.map(|thread| thread.join().unwrap().0).collect()
     }
 }
 
-/// Sends a text and reads what comes until the end.
-fn talk(address: SocketAddr, pem: &[u8], text: &str) -> String {
+/// Sends a text and reads what comes until the end; the socket is open as long as the caller has it.
+fn talk(address: SocketAddr, pem: &[u8], text: &str) -> (String, Stream) {
     let mut roots = RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_slice(pem).unwrap())
@@ -127,7 +129,7 @@ fn talk(address: SocketAddr, pem: &[u8], text: &str) -> String {
     stream.write_all(text.as_bytes()).unwrap();
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
-    String::from_utf8(answer).unwrap()
+    (String::from_utf8(answer).unwrap(), stream)
 }
 
 #[test]
@@ -158,7 +160,7 @@ fn slow_bodies_leave_when_nobody_else_can() {
     }
     assert!(crowd.clients.replace(&mut crowd.metrics));
     assert_eq!(crowd.held(), [2, 3]);
-    // Whoever is told to go comes before them.
+    // Whoever is told to go comes before them, for as long as it has not gone.
     let refused = crowd.clients.iter_mut().last().unwrap();
     refused.refuse(UNAVAILABLE, Instant::now());
     crowd.turn();
