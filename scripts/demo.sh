@@ -5,9 +5,9 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 : "${BUILD_DIR:?run this through make}" "${BINARY:?run this through make}"
-START_SECONDS=40
-REPORT_SECONDS=20
-STOP_SECONDS=10
+START_SECONDS=120
+REPORT_SECONDS=60
+STOP_SECONDS=60
 
 # Each action: a name, the event it makes, the path of the event's file, the command.
 stage_actions() {

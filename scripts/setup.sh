@@ -68,7 +68,7 @@ install_packages() {
 
 # The package lists of a fresh machine are empty or old: the first try may fail.
 apt_install() {
-  local apt=(apt-get -y -o Dpkg::Lock::Timeout=300)
+  local apt=(apt-get -y -o Dpkg::Lock::Timeout=300 -o Acquire::Retries=3)
   local install=(env DEBIAN_FRONTEND=noninteractive "${apt[@]}" install --no-install-recommends)
   as_root "${install[@]}" "$@" >/dev/null 2>&1 && return
   attempt 3 as_root "${apt[@]}" update

@@ -16,14 +16,14 @@ ARGUMENTS="console=ttyS0 panic=-1 quiet mitigations=off tsc=reliable no_timer_ch
 ARGUMENTS+=" random.trust_cpu=on nokaslr $*"
 
 code=0
-timeout --foreground -k 5 "${VM_TIMEOUT:-1800}" qemu-system-x86_64 -M q35 -accel tcg,thread=multi -cpu max \
+timeout --foreground -k 5 "${VM_TIMEOUT:-3600}" qemu-system-x86_64 -M q35 -accel tcg,thread=multi -cpu max \
   -smp 1 -m "${VM_MEMORY:-512}" -nodefaults -no-user-config -no-reboot -display none \
   -serial stdio -serial "file:$OUTPUT" \
   -device isa-debug-exit,iobase=$EXIT_PORT,iosize=1 \
   -kernel "$KERNEL" -initrd "$INITRAMFS" -append "$ARGUMENTS" </dev/null || code=$?
 case $code in
   124 | 137)
-    say "the virtual machine did not end within ${VM_TIMEOUT:-1800} s"
+    say "the virtual machine did not end within ${VM_TIMEOUT:-3600} s"
     exit 124
     ;;
 esac

@@ -51,6 +51,8 @@ Dir::State::status "$apt/dpkg/status";
 Dir::Cache "$apt/cache";
 APT::Architectures { "amd64"; };
 Acquire::Languages "none";
+Acquire::Retries "3";
+APT::Update::Error-Mode "any";
 APT::Sandbox::User "root";
 APT
   export APT_CONFIG=$apt/apt.conf

@@ -20,7 +20,7 @@ tries=0
 until "$agent" status >/dev/null 2>&1; do
   tries=$((tries + 1))
   kill -0 "$pid" 2>/dev/null || break
-  [ "$tries" -lt 100 ] || fail "the agent neither came up nor ended"
+  [ "$tries" -lt 500 ] || fail "the agent neither came up nor ended"
   sleep 0.2
 done
 if kill -0 "$pid" 2>/dev/null; then

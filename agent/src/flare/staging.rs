@@ -50,7 +50,8 @@ impl Staging {
                 }
             };
             let found = directory.metadata()?;
-            let is_own = found.uid() == own() && found.mode() & 0o7777 == 0o700;
+            // It gets the set-group-ID bit of a parent that has it.
+            let is_own = found.uid() == own() && found.mode() & 0o777 == 0o700;
             if found.nlink() > 0 && is_own {
                 return Ok(Staging { path, directory });
             }
@@ -162,11 +163,24 @@ fn remove(path: &Path, directory: &File) {
 mod tests {
     use super::*;
     use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
 
     fn scratch(name: &str) -> PathBuf {
         let path = std::env::temp_dir().join(format!("staging-{name}-{}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         path
+    }
+
+    #[test]
+    fn a_parent_with_the_set_group_id_bit_is_no_obstacle() {
+        let parent = scratch("setgid");
+        fs::set_permissions(&parent, fs::Permissions::from_mode(0o2755)).unwrap();
+        let staging = Staging::make(&parent).unwrap();
+        let mode = fs::metadata(&staging.path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o2700);
+        drop(staging);
+        assert_eq!(fs::read_dir(&parent).unwrap().count(), 0);
+        fs::remove_dir(&parent).unwrap();
     }
 
     fn names(parent: &Path) -> Vec<String> {

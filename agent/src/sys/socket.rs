@@ -11,6 +11,7 @@ use std::mem;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use mio::net::{UnixListener, UnixStream};
 use mio::{event::Source, Interest, Registry, Token};
@@ -312,6 +313,9 @@ fn remove_stale(path: &Path) -> Result<(), Error> {
 
 /// Binds so that the socket never has more than mode 0660, not even for an instant.
 fn bind_private(path: &Path) -> io::Result<UnixListener> {
+    // The mask is that of all threads: two at once would each put back that of the other.
+    static MASK: Mutex<()> = Mutex::new(());
+    let _held = MASK.lock().unwrap_or_else(PoisonError::into_inner);
     let before = umask(Mode::from_bits_truncate(0o117));
     let result = UnixListener::bind(path);
     umask(before);

@@ -76,7 +76,7 @@ fn files_notes_and_rows_reach_the_archive() {
 
 #[test]
 fn a_collector_that_hangs_is_given_up_with_what_it_gave() {
-    let (files, left) = taken("hung", Duration::from_millis(100), true, |out, _| {
+    let (files, left) = taken("hung", Duration::from_secs(2), true, |out, _| {
         out.begin("kernel").unwrap();
         out.file("kernel.txt", 100);
         out.write_all(b"one\npassword=hid").unwrap();

@@ -341,7 +341,8 @@ fn a_server_that_does_not_move_is_given_up() {
         ] {
             let mut setup = Setup::new(&base(&server), size);
             setup.set(&keys::SKIP_SSL_VALIDATION, "true");
-            setup.set(&keys::FLARE_UPLOAD_TIMEOUT, "1s");
+            // It holds for each step of the handshake, too.
+            setup.set(&keys::FLARE_UPLOAD_TIMEOUT, "4s");
             // The time of an intake does not count, however short it is.
             setup.set(&keys::ENDPOINTS_TIMEOUT, "1ms");
             setup.set(&keys::ENDPOINTS_READ_TIMEOUT, "1ms");

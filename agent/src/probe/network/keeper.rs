@@ -316,8 +316,12 @@ impl Keeper {
     }
 
     /// Removes our filters everywhere.
-    pub(super) fn stop(mut self) {
-        let deadline = Instant::now() + PATIENCE;
+    pub(super) fn stop(self) {
+        self.stop_within(PATIENCE);
+    }
+
+    fn stop_within(mut self, patience: Duration) {
+        let deadline = Instant::now() + patience;
         for (_, running) in &mut self.jobs {
             running.end();
         }

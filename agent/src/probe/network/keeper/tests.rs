@@ -189,7 +189,7 @@ fn interfaces_are_followed_and_filters_go_at_the_end() {
                 let is_ours = interface == format!("{ours}0");
                 writeln!(out, "lost {is_ours} {}", direction.name())?;
             }
-            keeper.stop();
+            keeper.stop_within(LONG);
             filters(out, &runs)
         },
         "\
@@ -240,7 +240,7 @@ fn another_namespace_is_followed_to_its_end() {
                 sleep(PAUSE);
             }
             writeln!(out, "{}", keeper.status()["attached"])?;
-            keeper.stop();
+            keeper.stop_within(LONG);
             Ok(())
         },
         "true\n{\"egress\":0,\"ingress\":0}\n",
@@ -264,7 +264,7 @@ fn what_a_killed_run_left_is_removed_by_the_next() {
             turn_until(&mut next, 2);
             writeln!(out, "{}", next.status()["stale_runs"])?;
             filters(out, &runs)?;
-            next.stop();
+            next.stop_within(LONG);
             filters(out, &runs)
         },
         "1\n0\nqdisc clsact\nfilter ingress\nfilter egress\nqdisc clsact\n",
@@ -290,7 +290,7 @@ fn children_that_the_kernel_keeps_count_until_they_are_gone() {
                 sleep(PAUSE);
             }
             turn_until(&mut keeper, 0);
-            keeper.stop();
+            keeper.stop_within(LONG);
             Ok(())
         },
         "0 started\n",
@@ -307,7 +307,7 @@ fn a_search_that_fails_is_a_problem() {
             writeln!(out, "{}", keeper.status()["problems"][0])?;
             keeper.searched(keeper.now, Ok(b"end\0".to_vec()));
             writeln!(out, "{}", keeper.status()["problems"])?;
-            keeper.stop();
+            keeper.stop_within(LONG);
             Ok(())
         },
         "\"network namespaces could not be searched for: the search was cut short\"\n[]\n",
