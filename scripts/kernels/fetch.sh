@@ -52,7 +52,6 @@ Dir::Cache "$apt/cache";
 APT::Architectures { "amd64"; };
 Acquire::Languages "none";
 Acquire::Retries "3";
-APT::Update::Error-Mode "any";
 APT::Sandbox::User "root";
 APT
   export APT_CONFIG=$apt/apt.conf
